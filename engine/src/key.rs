@@ -1,0 +1,64 @@
+//! Words of the engine: sequence numbers, kinds of operation, keyspace ids, internal order.
+//!
+//! Internal order: user key ascending (bytewise), then sequence number descending, so that the
+//! newest version of a key comes first.
+
+use std::cmp::Ordering;
+
+/// Position of an operation in the order of all writes; starts at 1. Every operation of a batch
+/// has the sequence number of the batch; the order inside a batch is the order of application.
+pub type Seq = u64;
+
+/// The sequence number that sees everything.
+pub const SEQ_MAX: Seq = u64::MAX >> 8;
+
+/// Number of a keyspace; never reused in the life of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyspaceId(pub u32);
+
+/// Number of a file (table, log, manifest); never reused in the life of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileNumber(pub u64);
+
+/// What an entry says about its key. The numbers are on disk: do not change them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// The key has this value.
+    Put = 1,
+    /// The key has no value.
+    Delete = 2,
+    /// An operand for the keyspace's merge operator.
+    Merge = 3,
+    /// A payload only the keyspace's own memtable understands; never in a table.
+    Append = 4,
+}
+
+impl Kind {
+    /// The kind stored as `byte`.
+    pub fn from_byte(byte: u8) -> Option<Kind> {
+        match byte {
+            1 => Some(Kind::Put),
+            2 => Some(Kind::Delete),
+            3 => Some(Kind::Merge),
+            4 => Some(Kind::Append),
+            _ => None,
+        }
+    }
+}
+
+/// One operation of a batch, borrowed from its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Op<'a> {
+    /// What it does.
+    pub kind: Kind,
+    /// User key; empty for `Append`.
+    pub key: &'a [u8],
+    /// Value, operand or payload; empty for `Delete`.
+    pub value: &'a [u8],
+}
+
+/// Orders two versions: key ascending, sequence number descending.
+pub fn internal_cmp(a: (&[u8], Seq), b: (&[u8], Seq)) -> Ordering {
+    a.0.cmp(b.0).then(b.1.cmp(&a.1))
+}

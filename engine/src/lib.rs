@@ -1,0 +1,14 @@
+//! A durable, ordered key-value store (LSM). Knows nothing of time series.
+//!
+//! Modules in order; each may use those above it:
+
+pub mod budget;
+pub mod clock;
+pub mod error;
+pub mod fs;
+pub mod hooks;
+pub mod key;
+pub mod memtable;
+pub mod scan;
+
+pub use error::{Error, Result};

@@ -1,0 +1,33 @@
+//! What newly written operations live in until they are flushed to a table.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::Result;
+use crate::key::{Op, Seq};
+use crate::scan::Cursor;
+
+/// A memtable: takes operations from several threads at once, gives sorted entries.
+///
+/// The store calls `apply` for every operation of a batch, then publishes the batch. After the
+/// store has sealed a memtable (no `apply` runs or follows) it is read-only.
+pub trait Memtable: Send + Sync + Any {
+    /// Applies one operation. `op` was validated by [`crate::hooks::Hooks::validate`] before it
+    /// was logged, so this cannot fail; damaged payloads met at replay are refused there too.
+    fn apply(&self, seq: Seq, op: &Op<'_>);
+    /// Memory held, in bytes; may lag a little.
+    fn bytes(&self) -> usize;
+    /// Entries in internal order, for reads (`sealed` or not) and for the flush. What a flush
+    /// writes is what this cursor yields; a points memtable encodes its chunks here.
+    fn cursor(self: Arc<Self>) -> Box<dyn Cursor>;
+    /// Visits the versions of `key` at or below `snapshot`, newest first, until `visit` says
+    /// `false`. Memtables without keyed reads visit nothing.
+    fn versions(
+        &self,
+        key: &[u8],
+        snapshot: Seq,
+        visit: &mut dyn FnMut(Seq, crate::key::Kind, &[u8]) -> bool,
+    ) -> Result<()>;
+    /// For crates above: their own memtable back.
+    fn as_any(&self) -> &dyn Any;
+}

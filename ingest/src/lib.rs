@@ -1,0 +1,1 @@
+//! Bytes of clients in: line protocol, decompression, the write side of HTTP.

@@ -1,0 +1,1 @@
+//! Questions in, answers out: plan, execution, InfluxQL, Arrow and Parquet; the read side of HTTP.

@@ -1,0 +1,3 @@
+//! The `firndb` process.
+
+fn main() {}
