@@ -2,4 +2,5 @@
 //!
 //! Modules in order; each may use those above it:
 
+pub mod chunk;
 pub mod model;

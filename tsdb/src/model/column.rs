@@ -1,7 +1,10 @@
 //! Columns: decoded values of one field over a run of rows, as chunks and memtables give them.
 
+use std::ops::Range;
+
 use super::series::FieldId;
 use super::time::Timestamp;
+use super::value::FieldType;
 
 /// Rows of one series: timestamps strictly ascending, and a column per asked field.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,7 +48,98 @@ pub enum Values {
     Missing(usize),
 }
 
+impl Columns {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    /// A copy of some of the rows, all columns.
+    pub fn slice(&self, rows: Range<usize>) -> Columns {
+        Columns {
+            timestamps: self.timestamps[rows.clone()].to_vec(),
+            columns: self.columns.iter().map(|c| c.slice(rows.clone())).collect(),
+        }
+    }
+}
+
+impl Column {
+    /// A column of no known type without a value in any of `rows` rows.
+    pub fn missing(field: FieldId, rows: usize) -> Column {
+        Column { field, values: Values::Missing(rows), validity: None }
+    }
+
+    /// Whether row `row` has a value.
+    pub fn is_valid(&self, row: usize) -> bool {
+        !matches!(self.values, Values::Missing(_))
+            && self.validity.as_ref().is_none_or(|bitmap| bitmap.get(row))
+    }
+
+    /// Number of rows that have a value.
+    pub fn count(&self) -> usize {
+        match (&self.values, &self.validity) {
+            (Values::Missing(_), _) => 0,
+            (values, None) => values.len(),
+            (_, Some(bitmap)) => bitmap.count(),
+        }
+    }
+
+    /// A copy of some of the rows.
+    pub fn slice(&self, rows: Range<usize>) -> Column {
+        Column {
+            field: self.field,
+            values: self.values.slice(rows.clone()),
+            validity: self.validity.as_ref().map(|bitmap| bitmap.slice(rows)),
+        }
+    }
+}
+
 impl Values {
+    /// `rows` defaults of a type: zero, false, the empty string.
+    pub fn defaults(field_type: FieldType, rows: usize) -> Values {
+        match field_type {
+            FieldType::Float => Values::Float(vec![0.0; rows]),
+            FieldType::Integer => Values::Integer(vec![0; rows]),
+            FieldType::Unsigned => Values::Unsigned(vec![0; rows]),
+            FieldType::Boolean => Values::Boolean(vec![false; rows]),
+            FieldType::String => Values::String { offsets: vec![0; rows + 1], bytes: Vec::new() },
+        }
+    }
+
+    /// The type, unless every row is missing.
+    pub fn field_type(&self) -> Option<FieldType> {
+        match self {
+            Values::Float(_) => Some(FieldType::Float),
+            Values::Integer(_) => Some(FieldType::Integer),
+            Values::Unsigned(_) => Some(FieldType::Unsigned),
+            Values::Boolean(_) => Some(FieldType::Boolean),
+            Values::String { .. } => Some(FieldType::String),
+            Values::Missing(_) => None,
+        }
+    }
+
+    /// A copy of some of the rows.
+    pub fn slice(&self, rows: Range<usize>) -> Values {
+        match self {
+            Values::Float(v) => Values::Float(v[rows].to_vec()),
+            Values::Integer(v) => Values::Integer(v[rows].to_vec()),
+            Values::Unsigned(v) => Values::Unsigned(v[rows].to_vec()),
+            Values::Boolean(v) => Values::Boolean(v[rows].to_vec()),
+            Values::String { offsets, bytes } => {
+                let cuts = &offsets[rows.start..=rows.end];
+                let (start, end) = (cuts[0], cuts[cuts.len() - 1]);
+                Values::String {
+                    offsets: cuts.iter().map(|cut| cut - start).collect(),
+                    bytes: bytes[start as usize..end as usize].to_vec(),
+                }
+            }
+            Values::Missing(n) => {
+                assert!(rows.start <= rows.end && rows.end <= *n, "rows outside the column");
+                Values::Missing(rows.len())
+            }
+        }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         match self {
@@ -121,6 +215,20 @@ impl Bitmap {
         }
         self.len += 1;
         self.set(self.len - 1, set);
+    }
+
+    /// A copy of some of the bits.
+    pub fn slice(&self, bits: Range<usize>) -> Bitmap {
+        assert!(bits.start <= bits.end && bits.end <= self.len, "bits outside the bitmap");
+        let (word, shift) = (bits.start / 64, bits.start % 64);
+        let words = (word..word + bits.len().div_ceil(64))
+            .map(|at| {
+                let high = self.words.get(at + 1).copied().unwrap_or(0);
+                // Two steps, as a shift by 64 is none.
+                self.words[at] >> shift | (high << 1) << (63 - shift)
+            })
+            .collect();
+        Bitmap::from_words(words, bits.len())
     }
 
     /// Number of set bits.
