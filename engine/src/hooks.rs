@@ -2,6 +2,12 @@
 //!
 //! The engine defines these traits and `tsdb` implements them: the arrow points down.
 
+pub mod keep;
+pub mod plain;
+
+pub use keep::KeepMerge;
+pub use plain::Plain;
+
 use std::sync::Arc;
 
 use crate::Result;

@@ -1,5 +1,7 @@
 //! What newly written operations live in until they are flushed to a table.
 
+pub mod skiplist;
+
 use std::any::Any;
 use std::sync::Arc;
 

@@ -1,5 +1,12 @@
 //! The cursor: how sorted entries are walked, whoever holds them.
 
+pub mod bounds;
+pub mod merging;
+pub mod value;
+pub mod visible;
+
+pub use value::Value;
+
 use crate::Result;
 use crate::key::{Kind, Seq};
 
@@ -32,6 +39,52 @@ pub trait Cursor: Send {
     fn value(&self) -> &[u8];
     /// The body of a split value: bytes that lie outside the blocks and are read by range.
     fn body(&self) -> Option<Body>;
+    /// The value, kept alive past the next move; without a copy where it lies in a block.
+    fn pin(&self) -> Value {
+        Value::copy(self.value())
+    }
+}
+
+impl<C: Cursor + ?Sized> Cursor for Box<C> {
+    fn seek_first(&mut self) -> Result<()> {
+        (**self).seek_first()
+    }
+    fn seek_last(&mut self) -> Result<()> {
+        (**self).seek_last()
+    }
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        (**self).seek(key)
+    }
+    fn seek_before(&mut self, key: &[u8]) -> Result<()> {
+        (**self).seek_before(key)
+    }
+    fn next(&mut self) -> Result<()> {
+        (**self).next()
+    }
+    fn prev(&mut self) -> Result<()> {
+        (**self).prev()
+    }
+    fn valid(&self) -> bool {
+        (**self).valid()
+    }
+    fn key(&self) -> &[u8] {
+        (**self).key()
+    }
+    fn seq(&self) -> Seq {
+        (**self).seq()
+    }
+    fn kind(&self) -> Kind {
+        (**self).kind()
+    }
+    fn value(&self) -> &[u8] {
+        (**self).value()
+    }
+    fn body(&self) -> Option<Body> {
+        (**self).body()
+    }
+    fn pin(&self) -> Value {
+        (**self).pin()
+    }
 }
 
 /// The part of a split value that is stored outside the blocks of its table (or, before the
