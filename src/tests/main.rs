@@ -1,0 +1,3 @@
+//! Black-box tests of the process, and the tests that watch over the house itself.
+
+mod tidy;
