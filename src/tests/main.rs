@@ -1,3 +1,6 @@
 //! Black-box tests of the process, and the tests that watch over the house itself.
 
+mod contract;
+mod kill9;
+mod server;
 mod tidy;
