@@ -6,6 +6,10 @@
 //! - bytes are durable after `File::sync`, names after `Fs::sync_dir` of their folder, not before;
 //! - reads and writes may be short and may be interrupted: use the `*_exact`/`*_all` helpers.
 
+pub mod real;
+#[cfg(any(test, feature = "testing"))]
+pub mod sim;
+
 use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +26,8 @@ pub trait Fs: Send + Sync + Debug {
     fn link(&self, existing: &Path, new: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
-    /// Creates a folder and the folders above it; no error when it exists.
+    /// Creates a folder and the folders above it; no error when it exists. What it creates is
+    /// durable when it returns.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty folder.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;

@@ -14,4 +14,9 @@ pub mod memtable;
 pub mod scan;
 pub mod table;
 
+pub mod coding;
+pub mod histogram;
+
+pub mod wal;
+
 pub use error::{Error, Result};
