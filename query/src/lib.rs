@@ -1,1 +1,10 @@
 //! Questions in, answers out: plan, execution, InfluxQL, Arrow and Parquet; the read side of HTTP.
+//!
+//! Modules in order; each may use those above it:
+
+pub mod error;
+pub mod plan;
+
+pub mod exec;
+
+pub use error::{Error, Result};

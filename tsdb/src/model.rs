@@ -2,12 +2,14 @@
 
 pub mod batch;
 pub mod column;
+pub mod predicate;
 pub mod series;
 pub mod time;
 pub mod value;
 
 pub use batch::{Batch, Field, Point, PointSeries, Tag};
 pub use column::{Bitmap, Column, Columns, Values};
+pub use predicate::TagPredicate;
 pub use series::{FieldId, MeasurementId, SeriesId, SeriesRef, TagSet};
 pub use time::{TimeRange, Timestamp};
 pub use value::{FieldType, FieldValue};
