@@ -4,3 +4,30 @@
 
 pub mod chunk;
 pub mod model;
+
+pub mod error;
+pub mod limits;
+pub mod retention;
+pub mod schema;
+
+pub mod index;
+
+pub mod database;
+
+pub mod scan;
+pub mod write;
+
+pub mod maintenance;
+
+pub mod instance;
+
+pub use database::Database;
+pub use error::{Error, Result};
+pub use index::{MeasurementFilter, NameFilter, TagPredicate};
+pub use instance::{Options, Tsdb};
+pub use limits::Limits;
+pub use maintenance::MaintenanceReport;
+pub use retention::{PolicyChange, PolicySpec, RetentionPolicy};
+pub use scan::{ChunkPiece, Piece, Scan, ScanRequest, SeriesScan};
+pub use schema::{FieldInfo, MeasurementInfo};
+pub use write::{Refusal, RefusalReason, WriteSummary};
