@@ -3,20 +3,32 @@
 //! Modules in order; each may use those above it:
 
 pub mod budget;
-pub mod cache;
 pub mod clock;
-pub mod compress;
 pub mod error;
-pub mod fs;
-pub mod hooks;
-pub mod key;
-pub mod memtable;
-pub mod scan;
-pub mod table;
 
 pub mod coding;
 pub mod histogram;
+pub mod key;
 
+pub mod fs;
+pub mod hooks;
+pub mod memtable;
+pub mod scan;
+
+pub mod compress;
+pub mod options;
+
+pub mod batch;
+pub mod cache;
+
+pub mod table;
 pub mod wal;
+
+pub mod keyspace;
+pub mod snapshot;
+
+pub mod check;
+pub mod metrics;
+pub mod store;
 
 pub use error::{Error, Result};

@@ -1,0 +1,219 @@
+//! An atomic group of operations over keyspaces. Its bytes are the payload of its log record.
+//!
+//! ```text
+//! +-----------+----------+----------------------+------+-----+------+
+//! | count u32 | flags u8 | id 16 (when flags=1) | op 0 | ... | op n |
+//! +-----------+----------+----------------------+------+-----+------+
+//! op     := keyspace varint | kind u8 | what
+//! Put    := key_len varint | key | value_len varint | value
+//! Merge  := key_len varint | key | operand_len varint | operand
+//! Delete := key_len varint | key
+//! Append := payload_len u32 | payload
+//! ```
+//!
+//! Integers are little-endian. The id names the batch for senders that may send it twice.
+//!
+//! Invariants: `count` is the number of operations; nothing follows the last. The bytes are
+//! checked in full when they are decoded, whoever wrote them.
+//!
+//! Why `Append` has a length of fixed width: its payload is encoded in place, and the length is
+//! written once it is known.
+
+use crate::coding::{DecodeError, Decoder, put_slice, put_varint};
+use crate::key::{KeyspaceId, Kind, Op};
+use crate::{Error, Result};
+
+const HEADER_BYTES: usize = 5;
+const ID_BYTES: usize = 16;
+const FLAG_ID: u8 = 1;
+
+/// An atomic group of operations over keyspaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteBatch {
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+impl Default for WriteBatch {
+    fn default() -> Self {
+        WriteBatch::new()
+    }
+}
+
+impl WriteBatch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        WriteBatch { bytes: vec![0; HEADER_BYTES], count: 0 }
+    }
+
+    /// A batch from bytes that [`WriteBatch::bytes`] gave, checked in full.
+    ///
+    /// # Errors
+    /// `Invalid` when the bytes are not those of a batch.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        let ops = BatchOps::new(&bytes).map_err(invalid)?;
+        let count = ops.left;
+        for op in ops {
+            op.map_err(invalid)?;
+        }
+        Ok(WriteBatch { bytes, count })
+    }
+
+    /// Sets `key` to `value`.
+    pub fn put(&mut self, keyspace: KeyspaceId, key: &[u8], value: &[u8]) {
+        self.begin(keyspace, Kind::Put);
+        put_slice(&mut self.bytes, key);
+        put_slice(&mut self.bytes, value);
+    }
+
+    /// Removes `key`.
+    pub fn delete(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        self.begin(keyspace, Kind::Delete);
+        put_slice(&mut self.bytes, key);
+    }
+
+    /// Hands `operand` to the keyspace's merge operator.
+    pub fn merge(&mut self, keyspace: KeyspaceId, key: &[u8], operand: &[u8]) {
+        self.begin(keyspace, Kind::Merge);
+        put_slice(&mut self.bytes, key);
+        put_slice(&mut self.bytes, operand);
+    }
+
+    /// Hands `payload` to the keyspace's own memtable.
+    pub fn append(&mut self, keyspace: KeyspaceId, payload: &[u8]) {
+        self.append_with(keyspace, |out| out.extend_from_slice(payload));
+    }
+
+    /// As [`WriteBatch::append`], with a payload that `encode` writes straight into the batch.
+    /// `encode` may only append.
+    ///
+    /// # Panics
+    /// When `encode` shortens the buffer or appends 4 GiB.
+    pub fn append_with(&mut self, keyspace: KeyspaceId, encode: impl FnOnce(&mut Vec<u8>)) {
+        self.begin(keyspace, Kind::Append);
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        encode(&mut self.bytes);
+        let len = self.bytes.len().checked_sub(at + 4).expect("encode only appends");
+        let len = u32::try_from(len).expect("a payload below 4 GiB");
+        self.bytes[at..at + 4].copy_from_slice(&len.to_le_bytes());
+    }
+
+    /// Names the batch, replacing an earlier name.
+    pub fn set_id(&mut self, id: [u8; 16]) {
+        if self.bytes[4] & FLAG_ID == 0 {
+            self.bytes[4] |= FLAG_ID;
+            self.bytes.splice(HEADER_BYTES..HEADER_BYTES, id);
+        } else {
+            self.bytes[HEADER_BYTES..HEADER_BYTES + ID_BYTES].copy_from_slice(&id);
+        }
+    }
+
+    /// The name of the batch, if it has one.
+    pub fn id(&self) -> Option<[u8; 16]> {
+        let id = self.bytes.get(HEADER_BYTES..HEADER_BYTES + ID_BYTES)?;
+        (self.bytes[4] & FLAG_ID != 0).then(|| id.try_into().expect("16 bytes"))
+    }
+
+    /// Operations.
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Whether there are no operations.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The payload of the log record.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Forgets the operations and the name, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.truncate(HEADER_BYTES);
+        self.bytes.fill(0);
+        self.count = 0;
+    }
+
+    /// The operations in order.
+    pub fn iter(&self) -> impl Iterator<Item = Result<(KeyspaceId, Op<'_>)>> {
+        let ops = BatchOps::new(&self.bytes).expect("a batch writes its own header");
+        ops.map(|op| op.map_err(invalid))
+    }
+
+    fn begin(&mut self, keyspace: KeyspaceId, kind: Kind) {
+        self.count = self.count.checked_add(1).expect("fewer than 2^32 operations");
+        self.bytes[..4].copy_from_slice(&self.count.to_le_bytes());
+        put_varint(&mut self.bytes, keyspace.0.into());
+        self.bytes.push(kind as u8);
+    }
+}
+
+fn invalid(error: DecodeError) -> Error {
+    Error::Invalid { reason: format!("batch byte {}: {}", error.offset, error.reason) }
+}
+
+/// The operations of a batch, decoded from its bytes. After an error there is no next one.
+#[derive(Debug, Clone)]
+pub struct BatchOps<'a> {
+    decoder: Decoder<'a>,
+    left: u32,
+}
+
+impl<'a> BatchOps<'a> {
+    /// The operations in `bytes`.
+    ///
+    /// # Errors
+    /// Where the header is damaged.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut decoder = Decoder::new(bytes);
+        let left = decoder.u32()?;
+        match decoder.u8()? {
+            0 => {}
+            FLAG_ID => _ = decoder.bytes(ID_BYTES)?,
+            _ => return Err(decoder.error("unknown batch flags")),
+        }
+        if left == 0 && !decoder.is_empty() {
+            return Err(decoder.error("bytes after the last operation"));
+        }
+        Ok(BatchOps { decoder, left })
+    }
+
+    fn op(&mut self) -> Result<(KeyspaceId, Op<'a>), DecodeError> {
+        let decoder = &mut self.decoder;
+        let keyspace = KeyspaceId(decoder.varint_u32()?);
+        let Some(kind) = Kind::from_byte(decoder.u8()?) else {
+            return Err(decoder.error("unknown kind of operation"));
+        };
+        let (key, value) = match kind {
+            Kind::Put | Kind::Merge => (decoder.slice()?, decoder.slice()?),
+            Kind::Delete => (decoder.slice()?, &[][..]),
+            Kind::Append => {
+                let len = decoder.u32()? as usize;
+                (&[][..], decoder.bytes(len)?)
+            }
+        };
+        if self.left == 1 && !decoder.is_empty() {
+            return Err(decoder.error("bytes after the last operation"));
+        }
+        Ok((keyspace, Op { kind, key, value }))
+    }
+}
+
+impl<'a> Iterator for BatchOps<'a> {
+    type Item = Result<(KeyspaceId, Op<'a>), DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        let op = self.op();
+        self.left = if op.is_ok() { self.left - 1 } else { 0 };
+        Some(op)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+use proptest::prelude::*;
+
+use super::*;
+
+type Owned = (u32, Kind, Vec<u8>, Vec<u8>);
+
+fn any_op() -> impl Strategy<Value = Owned> {
+    let bytes = || proptest::collection::vec(any::<u8>(), 0..40);
+    (any::<u32>(), 0..4u8, bytes(), bytes()).prop_map(|(keyspace, kind, key, value)| match kind {
+        0 => (keyspace, Kind::Put, key, value),
+        1 => (keyspace, Kind::Delete, key, Vec::new()),
+        2 => (keyspace, Kind::Merge, key, value),
+        _ => (keyspace, Kind::Append, Vec::new(), value),
+    })
+}
+
+fn batch_of(ops: &[Owned]) -> WriteBatch {
+    let mut batch = WriteBatch::new();
+    for (keyspace, kind, key, value) in ops {
+        let keyspace = KeyspaceId(*keyspace);
+        match kind {
+            Kind::Put => batch.put(keyspace, key, value),
+            Kind::Delete => batch.delete(keyspace, key),
+            Kind::Merge => batch.merge(keyspace, key, value),
+            Kind::Append => batch.append(keyspace, value),
+        }
+    }
+    batch
+}
+
+fn ops_of(batch: &WriteBatch) -> Vec<Owned> {
+    let op = |op: Result<(KeyspaceId, Op<'_>)>| {
+        let (keyspace, op) = op.unwrap();
+        (keyspace.0, op.kind, op.key.to_vec(), op.value.to_vec())
+    };
+    batch.iter().map(op).collect()
+}
+
+proptest! {
+    #[test]
+    fn what_goes_in_comes_out(ops in proptest::collection::vec(any_op(), 0..20), id: Option<[u8; 16]>) {
+        let mut batch = batch_of(&ops);
+        if let Some(id) = id {
+            batch.set_id(id);
+        }
+        prop_assert_eq!(batch.len(), ops.len());
+        prop_assert_eq!(batch.id(), id);
+        prop_assert_eq!(&ops_of(&batch), &ops);
+        let again = WriteBatch::from_bytes(batch.bytes().to_vec()).unwrap();
+        prop_assert_eq!(&again, &batch);
+        batch.clear();
+        prop_assert_eq!(&batch, &WriteBatch::new());
+    }
+
+    /// Damage gives an error or another batch, never a panic, and truncation always an error.
+    #[test]
+    fn damage_is_met_with_an_error(
+        ops in proptest::collection::vec(any_op(), 1..8), at: prop::sample::Index, flip in 1..=255u8,
+    ) {
+        let bytes = batch_of(&ops).bytes().to_vec();
+        let at = at.index(bytes.len());
+        prop_assert!(WriteBatch::from_bytes(bytes[..at].to_vec()).is_err());
+        let mut longer = bytes.clone();
+        longer.push(flip);
+        prop_assert!(WriteBatch::from_bytes(longer).is_err());
+        let mut flipped = bytes;
+        flipped[at] ^= flip;
+        if let Ok(batch) = WriteBatch::from_bytes(flipped) {
+            prop_assert_eq!(ops_of(&batch).len(), batch.len());
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let _ = WriteBatch::from_bytes(bytes);
+    }
+}
+
+#[test]
+fn the_name_may_come_late_and_be_replaced() {
+    let mut batch = WriteBatch::new();
+    batch.put(KeyspaceId(300), b"k", b"v");
+    batch.set_id([1; 16]);
+    batch.set_id([2; 16]);
+    assert_eq!(batch.id(), Some([2; 16]));
+    assert_eq!(ops_of(&batch), [(300, Kind::Put, b"k".to_vec(), b"v".to_vec())]);
+}
+
+#[test]
+fn the_format_stays() {
+    let mut batch = WriteBatch::new();
+    batch.put(KeyspaceId(1), b"k", b"value");
+    batch.delete(KeyspaceId(300), b"d");
+    batch.merge(KeyspaceId(2), b"m", b"o");
+    batch.append_with(KeyspaceId(3), |out| out.extend_from_slice(b"pay"));
+    let expected: &[u8] = &[
+        4, 0, 0, 0, 0, // count, flags
+        1, 1, 1, b'k', 5, b'v', b'a', b'l', b'u', b'e', // put
+        0xac, 2, 2, 1, b'd', // delete in keyspace 300
+        2, 3, 1, b'm', 1, b'o', // merge
+        3, 4, 3, 0, 0, 0, b'p', b'a', b'y', // append
+    ];
+    assert_eq!(batch.bytes(), expected);
+}

@@ -1,0 +1,195 @@
+//! Every knob of a store, with unit, default and reason; and what may be chosen per keyspace.
+//!
+//! Options come from the process. Nothing here is read from a file and nothing is global.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::budget::Budget;
+use crate::clock::Clock;
+use crate::compress::Compression;
+use crate::fs::Fs;
+use crate::hooks::Hooks;
+
+/// Finds the hooks of a keyspace by its name, when it is created and at every open.
+pub trait HookResolver: Send + Sync + std::fmt::Debug {
+    /// The hooks of the keyspace called `keyspace_name`.
+    fn hooks(&self, keyspace_name: &str) -> Arc<dyn Hooks>;
+}
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// After its log record was fsynced: survives power loss.
+    #[default]
+    Always,
+    /// At once; somebody calls [`crate::store::Store::sync`] on a tick. Loses at most that much.
+    Interval,
+    /// After its log record was handed to the operating system: survives a crash of the process.
+    Os,
+}
+
+/// Who runs flushes and compactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Background {
+    /// The calling thread, at the end of the call that made the job due: the same history gives
+    /// the same file operations, which the simulation tests need.
+    Inline,
+    /// This many threads of the store's own; at least one.
+    Threads(usize),
+}
+
+/// How the tables of a keyspace are compacted. May be changed at run time: both policies work on
+/// the same shape, so a change only finds debt at the next pick.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Policy {
+    /// Few runs to read: one run per level, each `ratio` times the one above.
+    Leveled(Leveled),
+    /// Few bytes to write: runs of like size and adjacent age are merged.
+    Tiered(Tiered),
+}
+
+/// Numbers of the leveled policy.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Leveled {
+    /// Runs in level 0 that make it due. 4, as in LevelDB and its heirs.
+    pub runs0_trigger: u32,
+    /// Size of a level over the size of the level above. 10: write amplification grows with it,
+    /// space amplification (1 + 1/ratio) falls.
+    pub ratio: u32,
+    /// Bytes of the first level below level 0.
+    pub base_bytes: u64,
+}
+
+/// Numbers of the tiered policy.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tiered {
+    /// Fewest runs merged at once.
+    pub merge_runs_min: u32,
+    /// Most runs merged at once: each holds a cursor with its blocks.
+    pub merge_runs_max: u32,
+    /// A run is of like size when it has at most this many times the mean of the younger ones.
+    pub ratio: f64,
+    /// More runs than this are merged whatever their sizes: the bound of read amplification.
+    pub runs_max: u32,
+}
+
+impl Default for Leveled {
+    fn default() -> Self {
+        Leveled { runs0_trigger: 4, ratio: 10, base_bytes: 64 << 20 }
+    }
+}
+
+impl Default for Tiered {
+    fn default() -> Self {
+        Tiered { merge_runs_min: 4, merge_runs_max: 16, ratio: 2.0, runs_max: 12 }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy::Leveled(Leveled::default())
+    }
+}
+
+/// What may be chosen for one keyspace.
+#[derive(Debug, Clone, Default)]
+pub struct KeyspaceOptions {
+    /// Compaction; `None`: the store's default.
+    pub policy: Option<Policy>,
+    /// Compression of every table; `None`: the store's defaults by level.
+    pub compression: Option<Compression>,
+}
+
+/// Every knob of a store.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder. Created when missing.
+    pub dir: PathBuf,
+    /// Where the folder lies.
+    pub fs: Arc<dyn Fs>,
+    /// Time for the manifest's records, ages and durations.
+    pub clock: Arc<dyn Clock>,
+    /// Memory shared with the rest of the process.
+    pub budget: Budget,
+    /// Hooks by keyspace name.
+    pub hooks: Arc<dyn HookResolver>,
+    /// When a write is acknowledged, unless the write says otherwise.
+    pub durability: Durability,
+    /// Who runs flushes and compactions.
+    pub background: Background,
+    /// Bytes of all active memtables together at which the largest is sealed and flushed.
+    pub memtable_bytes_max: u64,
+    /// Bytes of all memtables, sealed ones included, at which writers stall.
+    pub memtable_bytes_hard: u64,
+    /// How long a writer stalls before it is refused with `Busy`, in milliseconds.
+    pub stall_ms_max: u64,
+    /// Length of a log segment.
+    pub wal_segment_bytes: u64,
+    /// Bytes of log kept for memtables at which the keyspace that pins the oldest is flushed.
+    pub wal_bytes_max: u64,
+    /// Uncompressed bytes of a table block. 4 KiB: one page of the disk.
+    pub block_bytes: usize,
+    /// Entries between two whole keys in a block.
+    pub restart_interval: usize,
+    /// Bits of filter per key; 0: no filters. 10 give 1 % false positives.
+    pub filter_bits_per_key: u32,
+    /// Bytes of block cache.
+    pub cache_bytes: u64,
+    /// Compression of tables in the upper levels, which are soon rewritten.
+    pub compression_upper: Compression,
+    /// Compression of tables in the last level, where most bytes lie.
+    pub compression_last: Compression,
+    /// Table files kept open.
+    pub files_open_max: usize,
+    /// Bytes at which a compaction starts another output table.
+    pub table_bytes_max: u64,
+    /// Policy of keyspaces that choose none.
+    pub policy: Policy,
+    /// Compactions running at once.
+    pub compactions_max: usize,
+    /// Bytes of one batch.
+    pub batch_bytes_max: usize,
+    /// Bytes of one key.
+    pub key_bytes_max: usize,
+    /// Keyspaces of the store.
+    pub keyspaces_max: usize,
+}
+
+impl Options {
+    /// Defaults for a store in `dir` of `fs`.
+    pub fn new(
+        dir: impl Into<PathBuf>,
+        fs: Arc<dyn Fs>,
+        clock: Arc<dyn Clock>,
+        hooks: Arc<dyn HookResolver>,
+    ) -> Self {
+        Options {
+            dir: dir.into(),
+            fs,
+            clock,
+            budget: Budget::unlimited(),
+            hooks,
+            durability: Durability::Always,
+            background: Background::Threads(2),
+            memtable_bytes_max: 64 << 20,
+            memtable_bytes_hard: 128 << 20,
+            stall_ms_max: 1000,
+            wal_segment_bytes: 64 << 20,
+            wal_bytes_max: 512 << 20,
+            block_bytes: 4096,
+            restart_interval: 16,
+            filter_bits_per_key: 10,
+            cache_bytes: 128 << 20,
+            compression_upper: Compression::None,
+            compression_last: Compression::None,
+            files_open_max: 1000,
+            table_bytes_max: 64 << 20,
+            policy: Policy::default(),
+            compactions_max: 2,
+            batch_bytes_max: 64 << 20,
+            key_bytes_max: 64 << 10,
+            keyspaces_max: 100_000,
+        }
+    }
+}
