@@ -47,6 +47,18 @@ impl Scan {
         let _ = index;
         todo!()
     }
+
+    /// The pieces of series `index` within `range` (cut to the request's), in the given order
+    /// whatever the request's is: a query goes through time in steps without pinning anew.
+    pub fn series_in(
+        &self,
+        index: usize,
+        range: TimeRange,
+        descending: bool,
+    ) -> Result<SeriesScan<'_>> {
+        let _ = (index, range, descending);
+        todo!()
+    }
 }
 
 /// Walks the pieces of one series: they do not overlap and come in the order of the scan.
