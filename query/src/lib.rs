@@ -7,4 +7,6 @@ pub mod plan;
 
 pub mod exec;
 
+pub mod influxql;
+
 pub use error::{Error, Result};
