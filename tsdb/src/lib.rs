@@ -8,7 +8,11 @@ pub mod model;
 pub mod error;
 pub mod limits;
 pub mod retention;
+
+pub mod keys;
 pub mod schema;
+
+pub mod memtable;
 
 pub mod index;
 
