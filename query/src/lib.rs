@@ -9,4 +9,6 @@ pub mod exec;
 
 pub mod influxql;
 
+pub mod http;
+
 pub use error::{Error, Result};

@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use firndb_engine::budget::Budget;
 use firndb_engine::clock::Clock;
+use firndb_tsdb::Tsdb;
 
 use crate::error::{Error, Result};
 
 /// What one query may use. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Context {
+    /// The databases that plans name.
+    pub tsdb: Tsdb,
     /// Worker threads of all queries; `None`: everything on the calling thread.
     pub pool: Option<Arc<rayon::ThreadPool>>,
     /// Memory; the query holds `Share::Queries` of it.
