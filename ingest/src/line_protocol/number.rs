@@ -3,8 +3,9 @@
 //! Steps: up to 19 digits go into a u64 as they are met. `i` or `u` after them makes an integer.
 //! A decimal whose digits make a number below 2^53, with at most 22 of them behind the point, is
 //! that number divided by a power of ten: both are exact floats, so the one rounding of the
-//! division gives the nearest float (Clinger 1990, "fast path"). Everything else, and every error,
-//! is left to the slow path, which looks at the whole token.
+//! division gives the nearest float (Clinger 1990, "fast path"). Longer floats go to fast-float2.
+//! Integers out of range or with leading zeros, and every error, are left to the slow path, which
+//! looks at the whole token.
 
 use firndb_tsdb::model::FieldValue;
 
@@ -26,7 +27,7 @@ pub(super) fn parse(
     bytes: &[u8],
     at: usize,
 ) -> Result<(FieldValue<'static>, usize), (usize, Reason)> {
-    match fast(bytes, at) {
+    match fast(bytes, at).or_else(|| long_float(bytes, at)) {
         Some(parsed) => Ok(parsed),
         None => {
             let end = token_end(bytes, at);
@@ -83,6 +84,16 @@ fn fast(bytes: &[u8], start: usize) -> Option<(FieldValue<'static>, usize)> {
     }
 }
 
+/// A float of any length or with an exponent, if it is one in every respect.
+fn long_float(bytes: &[u8], at: usize) -> Option<(FieldValue<'static>, usize)> {
+    let first = at + usize::from(bytes.get(at) == Some(&b'-'));
+    // The library also reads `inf` and `nan`, and a plus sign.
+    bytes.get(first).filter(|byte| matches!(byte, b'0'..=b'9' | b'.'))?;
+    let (value, length) = fast_float2::parse_partial::<f64, _>(&bytes[at..]).ok()?;
+    let end = at + length;
+    (value.is_finite() && ends(bytes, end)).then_some((FieldValue::Float(value), end))
+}
+
 /// Appends the digits from `at` on to `number`; returns it and where they end. The number is
 /// meaningless after more than 19 digits: the caller counts.
 #[inline]
@@ -118,10 +129,8 @@ fn slow(token: &[u8]) -> Result<FieldValue<'static>, Reason> {
             .parse()
             .map(FieldValue::Unsigned)
             .map_err(|_| Reason::UnsignedOutOfRange(shown())),
-        Some(_) if looks_like_float(token) => match fast_float2::parse::<f64, _>(token) {
-            Ok(value) if value.is_finite() => Ok(FieldValue::Float(value)),
-            _ => Err(Reason::InvalidFloat),
-        },
+        // Had it been one, `long_float` would have read it.
+        Some(_) if looks_like_float(token) => Err(Reason::InvalidFloat),
         _ => Err(Reason::InvalidNumber),
     }
 }
