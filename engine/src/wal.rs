@@ -40,17 +40,21 @@
 //! A bad record with a later record that says "what lies here was on disk" is damage, and opening
 //! is refused. Without it the two look alike.
 
-pub mod reader;
 mod segment;
-pub mod writer;
+
+mod reader;
+mod tail;
+
+mod writer;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::histogram::{Histogram, HistogramCounts};
 use crate::key::{FileNumber, Seq};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use reader::{Replay, ReplayOptions, TornTail, replay};
-pub use segment::file_name;
-pub use writer::{LogPosition, Wal};
+pub use reader::{Replay, ReplayOptions, TornTail, Visit, replay};
+pub use segment::{file_name, file_number};
+pub use writer::{LogPosition, Numbers, Wal};
 
 /// What the log is told at open.
 #[derive(Debug, Clone)]

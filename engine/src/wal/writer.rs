@@ -1,12 +1,33 @@
-//! Appending and syncing.
-use std::path::Path;
-use std::sync::Arc;
+//! Appending, writing and syncing: many callers, one fsync.
+//!
+//! ```text
+//! append   append lock: checksum of 28 bytes, copy into the tail. No I/O
+//! sync_to  already durable? done. Somebody leads? wait. Else lead:
+//!            take the tail -> write -> (of a sealed segment: sync; of a new one: its header first)
+//!            -> sync -> say how far -> wake all
+//! ```
+//!
+//! The leader is one of the waiters, not a thread of its own: a lone writer pays no hand-over, and
+//! while one group is synced the next one gathers in the tail, so concurrent writers share syncs.
+//!
+//! Lock order: `output` before `tail` before nothing; `progress` is held by no one who takes
+//! another lock.
 
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::segment::{HEADER_BYTES, Previous, SegmentHeader, file_name, record_bytes};
+use super::tail::{Opening, Run, Tail};
 use super::{Replay, SegmentInfo, WalMetrics, WalOptions};
-use crate::Result;
 use crate::clock::Clock;
-use crate::fs::Fs;
+use crate::coding;
+use crate::fs::{File, Fs, write_all_at};
 use crate::key::{FileNumber, Seq};
+use crate::{Error, Result};
 
 /// A place in the log: bytes over all segments of this [`Wal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -15,75 +36,423 @@ pub struct LogPosition(pub u64);
 /// Gives out file numbers, ascending. Called under the append lock: an atomic, no more.
 pub type Numbers = Arc<dyn Fn() -> FileNumber + Send + Sync>;
 
+/// Bytes of one write when a segment is filled with zeros.
+const FILL_BYTES: usize = 1 << 20;
+
+/// How far the log got. Positions only grow.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Somebody is writing.
+    led: bool,
+    /// Callers that wait for a write, not for a sync.
+    waiting_for_write: u32,
+}
+
+/// The file being written; the leader's.
+#[derive(Debug)]
+struct Output {
+    file: Box<dyn File>,
+    path: PathBuf,
+    has_unsynced: bool,
+}
+
 /// The log, open for appending.
-pub struct Wal {}
+pub struct Wal {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    options: WalOptions,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<WalMetrics>,
+    numbers: Numbers,
+    tail: Mutex<Tail>,
+    /// The next segment is wanted and nobody works on it.
+    wants_next: AtomicBool,
+    output: Mutex<Output>,
+    progress: Mutex<Progress>,
+    progressed: Condvar,
+    /// Position up to which the operating system has the log.
+    written: AtomicU64,
+    /// Position up to which the disk has the log.
+    durable: AtomicU64,
+    /// What stopped the log, if anything did.
+    failure: OnceLock<Arc<Error>>,
+}
+
+impl fmt::Debug for Wal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wal").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
 
 impl Wal {
     /// Starts a new segment behind what `replayed` found and removes what it found unused.
     pub fn create(
-        _fs: Arc<dyn Fs>,
-        _dir: &Path,
-        _options: WalOptions,
-        _replayed: &Replay,
-        _clock: Arc<dyn Clock>,
-        _metrics: Arc<WalMetrics>,
-        _numbers: Numbers,
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        options: WalOptions,
+        replayed: &Replay,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<WalMetrics>,
+        numbers: Numbers,
     ) -> Result<Wal> {
-        todo!()
+        let last = replayed.segments.last();
+        if let Some(last) = last {
+            // Bytes that were read may still be in the page cache only. The new segment says that
+            // they are there, so they must be.
+            let path = dir.join(file_name(last.number));
+            let synced = fs.open(&path).and_then(|file| file.sync());
+            synced.map_err(|e| Error::io(&path, "sync", e))?;
+        }
+        let previous =
+            last.map(|last| Previous { number: last.number, bytes: last.bytes, chain: last.chain });
+        let header = SegmentHeader { store_id: options.store_id, number: numbers(), previous };
+        assert!(last.is_none_or(|last| last.number < header.number), "file numbers ascend");
+        let path = dir.join(file_name(header.number));
+        let file = create_sparse(&*fs, &path, options.segment_bytes)?;
+        write_all_at(&*file, &header.encode(), 0).map_err(|e| Error::io(&path, "write", e))?;
+        file.sync().map_err(|e| Error::io(&path, "sync", e))?;
+        fs.sync_dir(dir).map_err(|e| Error::io(dir, "sync", e))?;
+        for number in &replayed.unused {
+            // One that stays is found unused again at the next open.
+            let _ = fs.remove_file(&dir.join(file_name(*number)));
+        }
+        metrics.segments_created.fetch_add(1, Ordering::Relaxed);
+        let sealed = replayed.segments.iter().map(|segment| (segment.clone(), 0)).collect();
+        let tail = Tail::new(&header, options.segment_bytes, replayed.last_seq, sealed);
+        Ok(Wal {
+            fs,
+            dir: dir.to_owned(),
+            options,
+            clock,
+            metrics,
+            numbers,
+            tail: Mutex::new(tail),
+            wants_next: AtomicBool::new(false),
+            output: Mutex::new(Output { file, path, has_unsynced: false }),
+            progress: Mutex::default(),
+            progressed: Condvar::new(),
+            written: AtomicU64::new(HEADER_BYTES),
+            durable: AtomicU64::new(HEADER_BYTES),
+            failure: OnceLock::new(),
+        })
     }
 
-    /// Adds a record to the log buffer. Call order is log order; sequence numbers do not descend.
-    pub fn append(&self, _seq: Seq, _body: &[&[u8]]) -> Result<LogPosition> {
-        todo!()
+    /// Adds a record to the log; `body` is the concatenation of the parts.
+    ///
+    /// Call order is log order; sequence numbers do not descend. No I/O, unless the buffer is full:
+    /// then this waits for a write, or does it.
+    ///
+    /// # Errors
+    /// `Limit` for a body over the limit; `ReadOnly` after a failure; `Closed`.
+    pub fn append(&self, seq: Seq, body: &[&[u8]]) -> Result<LogPosition> {
+        let len = body.iter().map(|part| part.len() as u64).sum::<u64>();
+        let limit = self.options.record_bytes_max.min(u64::from(u32::MAX));
+        if len > limit {
+            return Err(Error::Limit { what: "bytes of a log record", limit, got: len });
+        }
+        let (size, body_crc) = (record_bytes(len), coding::crc_of_parts(body));
+        loop {
+            self.check()?;
+            let mut tail = self.tail.lock();
+            if tail.closed {
+                return Err(Error::Closed);
+            }
+            let end = tail.end();
+            let buffered = end.0 - self.written.load(Ordering::Acquire);
+            if buffered > 0 && buffered + size > self.options.buffer_bytes_max as u64 {
+                drop(tail);
+                self.metrics.buffer_waits.fetch_add(1, Ordering::Relaxed);
+                self.write_to(end)?;
+                continue;
+            }
+            if tail.is_full_for(size) {
+                self.start_next(&mut tail);
+            }
+            let durable = self.durable.load(Ordering::Acquire);
+            let position = tail.append(seq, body, len as u32, body_crc, durable);
+            if self.options.prepare && tail.ask_for_next() {
+                self.wants_next.store(true, Ordering::Relaxed);
+            }
+            drop(tail);
+            self.metrics.appended_bytes.fetch_add(size, Ordering::Relaxed);
+            self.metrics.records.fetch_add(1, Ordering::Relaxed);
+            return Ok(position);
+        }
+    }
+
+    fn start_next(&self, tail: &mut Tail) {
+        tail.seal(self.durable.load(Ordering::Acquire));
+        tail.start_next(|| (self.numbers)());
     }
 
     /// Returns when everything before `position` was handed to the operating system.
-    pub fn write_to(&self, _position: LogPosition) -> Result<()> {
-        todo!()
+    ///
+    /// # Errors
+    /// `ReadOnly` when that failed, now or earlier.
+    pub fn write_to(&self, position: LogPosition) -> Result<()> {
+        self.advance(position, false)
     }
 
     /// Returns when everything before `position` is on disk.
-    pub fn sync_to(&self, _position: LogPosition) -> Result<()> {
-        todo!()
+    ///
+    /// # Errors
+    /// `ReadOnly` when that failed, now or earlier. The records may or may not be on disk.
+    pub fn sync_to(&self, position: LogPosition) -> Result<()> {
+        self.advance(position, true)
     }
 
-    /// Where the next record goes.
+    fn advance(&self, position: LogPosition, sync: bool) -> Result<()> {
+        let reached = if sync { &self.durable } else { &self.written };
+        let is_there = || reached.load(Ordering::Acquire) >= position.0;
+        if is_there() {
+            return Ok(());
+        }
+        debug_assert!(position <= self.end(), "the position is of this log");
+        let mut progress = self.progress.lock();
+        loop {
+            if is_there() {
+                return Ok(());
+            }
+            self.check()?;
+            if progress.led {
+                progress.waiting_for_write += u32::from(!sync);
+                self.progressed.wait(&mut progress);
+                progress.waiting_for_write -= u32::from(!sync);
+                continue;
+            }
+            progress.led = true;
+            drop(progress);
+            let result = self.lead(sync);
+            progress = self.progress.lock();
+            progress.led = false;
+            if let Err(error) = result {
+                // Nobody else can have set it: one leads at a time.
+                let _ = self.failure.set(Arc::new(error));
+            }
+            self.progressed.notify_all();
+        }
+    }
+
+    /// Writes everything appended so far, and syncs it if asked to.
+    fn lead(&self, sync: bool) -> Result<()> {
+        let mut output = self.output.lock();
+        let runs = self.tail.lock().take();
+        let mut end = self.written.load(Ordering::Acquire);
+        let mut records = 0;
+        for mut run in runs {
+            self.write_run(&mut output, &mut run)?;
+            (end, records) = (run.end, records + run.records);
+            self.tail.lock().give_back(run.bytes);
+        }
+        if records > 0 {
+            self.metrics.group_records.record(records);
+        }
+        self.written.store(end, Ordering::Release);
+        if sync {
+            if self.progress.lock().waiting_for_write > 0 {
+                self.progressed.notify_all();
+            }
+            self.sync_output(&mut output)?;
+            self.durable.store(end, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn write_run(&self, output: &mut Output, run: &mut Run) -> Result<()> {
+        if let Some(opening) = run.opens.take() {
+            *output = self.open_segment(opening)?;
+        }
+        if !run.bytes.is_empty() {
+            output.has_unsynced = true;
+            write_all_at(&*output.file, &run.bytes, run.offset)
+                .map_err(|e| Error::io(&output.path, "write", e))?;
+        }
+        if run.seals {
+            self.sync_output(output)?;
+            self.durable.store(run.end, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Puts a segment to use: its name and its header are on disk when this returns.
+    fn open_segment(&self, opening: Opening) -> Result<Output> {
+        let path = self.dir.join(file_name(opening.number));
+        let is_prepared = opening.prepared.is_some();
+        let file = match opening.prepared {
+            Some(file) => file,
+            None => create_sparse(&*self.fs, &path, self.options.segment_bytes)?,
+        };
+        let mut output = Output { file, path, has_unsynced: true };
+        write_all_at(&*output.file, &opening.header, 0)
+            .map_err(|e| Error::io(&output.path, "write", e))?;
+        self.sync_output(&mut output)?;
+        if !is_prepared {
+            self.fs.sync_dir(&self.dir).map_err(|e| Error::io(&self.dir, "sync", e))?;
+        }
+        self.metrics.segments_created.fetch_add(1, Ordering::Relaxed);
+        self.metrics.segments_prepared.fetch_add(u64::from(is_prepared), Ordering::Relaxed);
+        Ok(output)
+    }
+
+    fn sync_output(&self, output: &mut Output) -> Result<()> {
+        if output.has_unsynced {
+            let start = self.clock.monotonic_ns();
+            output.file.sync().map_err(|e| Error::io(&output.path, "sync", e))?;
+            self.metrics.sync_ns.record(self.clock.monotonic_ns().saturating_sub(start));
+            output.has_unsynced = false;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.failure.get() {
+            Some(cause) => Err(Error::ReadOnly { cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Position behind the last record.
     pub fn end(&self) -> LogPosition {
-        todo!()
+        self.tail.lock().end()
+    }
+
+    /// Position up to which the log is on disk.
+    pub fn durable(&self) -> LogPosition {
+        LogPosition(self.durable.load(Ordering::Acquire))
+    }
+
+    #[cfg(test)]
+    pub(super) fn written_bytes(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
     }
 
     /// The segment being appended to. The next record goes there or to a later one.
     pub fn segment(&self) -> FileNumber {
-        todo!()
+        self.tail.lock().current().number
     }
 
-    /// Whether the next segment should be prepared now.
+    /// Whether the next segment should be prepared now. Cheap: ask after every append.
     pub fn needs_prepare(&self) -> bool {
-        todo!()
+        self.wants_next.load(Ordering::Relaxed)
     }
 
-    /// Creates, fills and syncs the next segment; for a background job.
+    /// Creates the next segment, fills it with zeros and syncs it; for a background job. Filled
+    /// blocks halve the cost of a sync, which then has no size and no extents to record.
+    ///
+    /// # Errors
+    /// `Io`: the log goes on without, and asks again with the segment after.
     pub fn prepare_next(&self) -> Result<()> {
-        todo!()
+        if !self.wants_next.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let number = (self.numbers)();
+        let path = self.dir.join(file_name(number));
+        let file = match self.create_filled(&path) {
+            Ok(file) => file,
+            Err(error) => {
+                // Never used; one that stays is removed at the next open.
+                let _ = self.fs.remove_file(&path);
+                return Err(error);
+            }
+        };
+        let mut tail = self.tail.lock();
+        // The log may have gone on meanwhile, to a segment with a larger number or to its end.
+        if number > tail.current().number && tail.next.is_none() && !tail.closed {
+            tail.next = Some((number, file));
+            return Ok(());
+        }
+        drop(tail);
+        self.fs.remove_file(&path).map_err(|e| Error::io(&path, "remove", e))
     }
 
-    /// Ends the current segment; the next record starts a new one. Does nothing to an empty one.
+    fn create_filled(&self, path: &Path) -> Result<Box<dyn File>> {
+        let file = self.fs.create(path).map_err(|e| Error::io(path, "create", e))?;
+        let zeros = vec![0; FILL_BYTES.min(self.options.segment_bytes as usize)];
+        let mut offset = 0;
+        while offset < self.options.segment_bytes {
+            let count = (self.options.segment_bytes - offset).min(zeros.len() as u64);
+            write_all_at(&*file, &zeros[..count as usize], offset)
+                .map_err(|e| Error::io(path, "write", e))?;
+            offset += count;
+        }
+        file.sync().map_err(|e| Error::io(path, "sync", e))?;
+        self.fs.sync_dir(&self.dir).map_err(|e| Error::io(&self.dir, "sync", e))?;
+        Ok(file)
+    }
+
+    /// Ends the current segment, so that the next record starts a new one. No I/O; does nothing to
+    /// an empty segment.
     pub fn rotate(&self) -> Result<()> {
-        todo!()
+        self.check()?;
+        let mut tail = self.tail.lock();
+        if tail.closed {
+            return Err(Error::Closed);
+        }
+        if tail.current().bytes > HEADER_BYTES {
+            self.start_next(&mut tail);
+        }
+        Ok(())
     }
 
-    /// Segments whose records may be needed, oldest first; the last is being written.
+    /// Segments that were not removed, oldest first; the last is being appended to.
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        todo!()
+        let tail = self.tail.lock();
+        let mut segments: Vec<_> = tail.sealed.iter().map(|(info, _)| info.clone()).collect();
+        if !tail.closed {
+            segments.push(tail.current().clone());
+        }
+        segments
     }
 
-    /// Removes segments below `keep_from`. Only after the manifest edit that says so is durable.
-    pub fn remove_before(&self, _keep_from: FileNumber) -> Result<()> {
-        todo!()
+    /// Removes sealed segments below `keep_from`. Only after the manifest edit that says so is
+    /// durable. One whose seal is not yet on disk stays until the next call.
+    ///
+    /// # Errors
+    /// `Io` of the first that could not be removed; it stays in [`Wal::segments`], the others go.
+    pub fn remove_before(&self, keep_from: FileNumber) -> Result<()> {
+        let durable = self.durable.load(Ordering::Acquire);
+        let is_due = |(info, end): &(SegmentInfo, u64)| info.number < keep_from && *end <= durable;
+        let due: Vec<_> = self.tail.lock().sealed.iter().filter(|s| is_due(s)).cloned().collect();
+        let mut result = Ok(());
+        for (info, _) in due {
+            let path = self.dir.join(file_name(info.number));
+            match self.fs.remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    result = result.and(Err(Error::io(&path, "remove", e)));
+                }
+                _ => self.tail.lock().sealed.retain(|(kept, _)| kept.number != info.number),
+            }
+        }
+        result
     }
 
-    /// Syncs, seals and ends the log: every byte of it is then known to have been written.
+    /// Syncs and seals the log; every later call is refused. The seal says that all of it was on
+    /// disk, so any damage found later is damage and no torn tail.
     pub fn close(&self) -> Result<()> {
-        todo!()
+        self.sync_to(self.end())?;
+        let (bytes, end, next) = {
+            let mut tail = self.tail.lock();
+            if tail.closed {
+                return Ok(());
+            }
+            tail.closed = true;
+            tail.seal(self.durable.load(Ordering::Acquire));
+            (tail.current().bytes, tail.end(), tail.next.take())
+        };
+        self.sync_to(end)?;
+        // Tidying that may be left undone: the zeros behind the seal, and a segment never used.
+        let _ = self.output.lock().file.set_len(bytes);
+        if let Some((number, _)) = next {
+            let _ = self.fs.remove_file(&self.dir.join(file_name(number)));
+        }
+        Ok(())
     }
+}
+
+/// A new file of `bytes` zeros that take no room yet: still better than one that grows with every
+/// write, whose length each sync must record.
+fn create_sparse(fs: &dyn Fs, path: &Path, bytes: u64) -> Result<Box<dyn File>> {
+    let file = fs.create(path).map_err(|e| Error::io(path, "create", e))?;
+    file.set_len(bytes).map_err(|e| Error::io(path, "set length of", e))?;
+    Ok(file)
 }
