@@ -1,11 +1,40 @@
-//! Sorted tables: immutable files of entries in internal order.
+//! Sorted tables: immutable files of entries in internal order, the resting place of data.
+//!
+//! ```text
+//! +--------+--------+---------+--------+-----+--------+-------+------------+--------+
+//! | body 0 | body 1 | block 0 | body 2 | ... | filter | index | properties | footer |
+//! +--------+--------+---------+--------+-----+--------+-------+------------+--------+
+//! ```
+//!
+//! - A **block** ([`block`]) holds entries; every block is framed with a compression tag and a
+//!   checksum that is bound to the file and the place ([`footer`]).
+//! - A **body** is the outlying part of a split value: raw bytes, uncompressed, just before the
+//!   block whose entry names its offset, length and CRC-32. A scan of keys and heads skips it.
+//! - The **index** ([`index`]) is a block that finds data blocks, the **filter** ([`filter`]) spares
+//!   reads of keys that are not there, the **properties** ([`properties`]) count what was written.
+//! - The **footer** finds these, and carries the file's number, the format version and the magic.
+//!
+//! All integers are little-endian. Every byte of a file is covered by a checksum.
+//!
+//! Files: [`builder`] writes, [`reader`] opens and gets, [`cursor`] walks, [`check`] verifies.
 
-pub mod builder;
-pub mod filter;
-pub mod properties;
-pub mod reader;
+mod block;
+mod builder;
+mod check;
+mod cursor;
+mod filter;
+mod footer;
+mod index;
+mod properties;
+mod reader;
 
 pub use builder::{TableBuilder, TableOptions};
+pub use check::TableReport;
+pub use cursor::WINDOW_BYTES;
 pub use filter::key_hash;
+pub use footer::FORMAT_VERSION;
 pub use properties::TableProperties;
-pub use reader::{Table, TableReport, TableVersion};
+pub use reader::{Table, TableVersion};
+
+#[cfg(test)]
+mod tests;

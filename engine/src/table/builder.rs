@@ -1,12 +1,28 @@
-//! Writes a table.
+//! Writes a table, from front to back, holding one block at a time.
+//!
+//! 1. Each entry goes into the data block; its body goes to the file at once.
+//! 2. A full data block is compressed and written; its index entry waits for the first key of the
+//!    next block, to be as short as it can be.
+//! 3. At the end follow filter, index, properties and footer, then the file is synced.
+//!
+//! Held in memory: the block, the index so far, eight bytes for each key for the filter, and the
+//! bytes not yet written.
 
 use std::path::PathBuf;
 
 use super::TableProperties;
-use crate::Result;
-use crate::compress::Compression;
-use crate::fs::File;
-use crate::key::{FileNumber, Kind, Seq};
+use super::block::BlockBuilder;
+use super::filter::FilterBuilder;
+use super::footer::{self, FOOTER_BYTES, Footer, Handle};
+use super::index::{self, INDEX_RESTART_INTERVAL};
+use crate::compress::{BLOCK_BYTES_MAX, Compression, Compressor};
+use crate::fs::{File, write_all_at};
+use crate::key::{FileNumber, Kind, SEQ_MAX, Seq, internal_cmp};
+use crate::scan::BodyHandle;
+use crate::{Error, Result};
+
+/// Bytes are handed to the file system in pieces of about this size.
+const WRITE_BYTES: usize = 256 << 10;
 
 /// How a table is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +31,7 @@ pub struct TableOptions {
     pub block_bytes: usize,
     /// Every how many entries a key is stored whole.
     pub restart_interval: usize,
-    /// Compression of data blocks.
+    /// Compression of data blocks and of the index.
     pub compression: Compression,
     /// Bits of the filter for each key; 0: no filter.
     pub filter_bits_per_key: u32,
@@ -34,44 +50,223 @@ impl Default for TableOptions {
 
 /// Writes one table from entries in strictly ascending internal order.
 #[derive(Debug)]
-pub struct TableBuilder {}
+pub struct TableBuilder {
+    file: Box<dyn File>,
+    path: PathBuf,
+    number: FileNumber,
+    block_bytes: usize,
+    compressor: Compressor,
+    /// Bytes that belong at `pending_offset` of the file.
+    pending: Vec<u8>,
+    pending_offset: u64,
+    block: BlockBuilder,
+    index: BlockBuilder,
+    /// The data block written last, until the next key is known.
+    last_block: Option<Handle>,
+    last_key: Vec<u8>,
+    last_seq: Seq,
+    filter: FilterBuilder,
+    properties: TableProperties,
+}
 
 impl TableBuilder {
     /// Starts a table in the empty `file`, which lies at `path`.
     pub fn new(
-        _file: Box<dyn File>,
-        _path: PathBuf,
-        _number: FileNumber,
-        _options: &TableOptions,
+        file: Box<dyn File>,
+        path: PathBuf,
+        number: FileNumber,
+        options: &TableOptions,
     ) -> Self {
-        todo!()
+        TableBuilder {
+            file,
+            path,
+            number,
+            block_bytes: options.block_bytes,
+            compressor: Compressor::new(options.compression),
+            pending: Vec::with_capacity(WRITE_BYTES + 2 * options.block_bytes),
+            pending_offset: 0,
+            block: BlockBuilder::new(options.restart_interval),
+            index: BlockBuilder::new(INDEX_RESTART_INTERVAL),
+            last_block: None,
+            last_key: Vec::new(),
+            last_seq: 0,
+            filter: FilterBuilder::new(options.filter_bits_per_key),
+            properties: TableProperties::default(),
+        }
     }
 
     /// Adds one entry; `body` makes it a split value.
+    ///
+    /// # Errors
+    /// `Invalid` when the entry does not come after the one before: a table out of order would
+    /// give wrong answers later, so the job that wants to write it fails now.
     pub fn add(
         &mut self,
-        _key: &[u8],
-        _seq: Seq,
-        _kind: Kind,
-        _value: &[u8],
-        _body: Option<&[u8]>,
+        key: &[u8],
+        seq: Seq,
+        kind: Kind,
+        value: &[u8],
+        body: Option<&[u8]>,
     ) -> Result<()> {
-        todo!()
+        self.admit(key, seq, kind, value, body)?;
+        if let Some(block) = self.last_block.take() {
+            index::separate(&mut self.last_key, &mut self.last_seq, key);
+            self.add_index_entry(block);
+        }
+        let body = match body {
+            None => None,
+            Some(bytes) => Some(self.write_body(bytes)?),
+        };
+        self.block.add(key, seq, kind, value, body);
+        self.filter.add(key);
+        self.note(key, seq, kind, value);
+        if self.block.len() >= self.block_bytes { self.write_block() } else { Ok(()) }
+    }
+
+    /// Refuses what must not be in a table.
+    fn admit(
+        &self,
+        key: &[u8],
+        seq: Seq,
+        kind: Kind,
+        value: &[u8],
+        body: Option<&[u8]>,
+    ) -> Result<()> {
+        let is_after = self.properties.entries == 0
+            || internal_cmp((&self.last_key, self.last_seq), (key, seq)).is_lt();
+        if !is_after {
+            return Err(Error::Invalid {
+                reason: format!("entries of {} out of order", self.path.display()),
+            });
+        }
+        if kind == Kind::Append || seq > SEQ_MAX {
+            return Err(Error::Invalid { reason: format!("a table takes no {kind:?} at {seq}") });
+        }
+        // A block may hold its other entries as well, hence half.
+        let limit = BLOCK_BYTES_MAX as u64 / 2;
+        let got = (key.len() + value.len()).max(body.map_or(0, <[u8]>::len)) as u64;
+        if got > limit {
+            return Err(Error::Limit { what: "bytes of an entry", limit, got });
+        }
+        Ok(())
+    }
+
+    /// Counts an entry that was added.
+    fn note(&mut self, key: &[u8], seq: Seq, kind: Kind, value: &[u8]) {
+        let properties = &mut self.properties;
+        if properties.entries == 0 {
+            properties.smallest = key.to_vec();
+            properties.min_seq = seq;
+        }
+        properties.entries += 1;
+        properties.deletes += u64::from(kind == Kind::Delete);
+        properties.merges += u64::from(kind == Kind::Merge);
+        properties.min_seq = properties.min_seq.min(seq);
+        properties.max_seq = properties.max_seq.max(seq);
+        properties.raw_bytes += (key.len() + value.len()) as u64;
+        self.last_key.clear();
+        self.last_key.extend_from_slice(key);
+        self.last_seq = seq;
     }
 
     /// Entries added so far.
     pub fn entries(&self) -> u64 {
-        todo!()
+        self.properties.entries
     }
 
     /// About how many bytes the file would have if it were finished now.
     pub fn bytes(&self) -> u64 {
-        todo!()
+        let tail = self.block.len() + self.index.len() + self.filter.len() + FOOTER_BYTES;
+        self.offset() + tail as u64
+    }
+
+    /// About how many bytes of memory the builder holds, for the budget.
+    pub fn memory_bytes(&self) -> u64 {
+        (self.pending.capacity() + self.block.len() + self.index.len()) as u64
+            + 8 * self.properties.entries
     }
 
     /// Writes index, filter, properties and footer and syncs the file. The entry of the file in
     /// its folder is the caller's to sync.
-    pub fn finish(self) -> Result<TableProperties> {
-        todo!()
+    pub fn finish(mut self) -> Result<TableProperties> {
+        if !self.block.is_empty() {
+            self.write_block()?;
+        }
+        if let Some(block) = self.last_block.take() {
+            self.add_index_entry(block);
+        }
+        self.properties.largest =
+            if self.entries() == 0 { Vec::new() } else { self.last_key.clone() };
+        let filter = std::mem::replace(&mut self.filter, FilterBuilder::new(0)).finish();
+        let filter = match filter {
+            None => Handle::default(),
+            Some(bytes) => self.write_frame(crate::compress::TAG_PLAIN, &bytes)?,
+        };
+        let offset = self.offset();
+        let (tag, stored) = self.compressor.compress(self.index.finish());
+        let index = footer::put_frame(&mut self.pending, self.number, offset, tag, stored);
+        self.properties.index_bytes = index.len.into();
+        self.properties.filter_bytes = filter.len.into();
+        let properties = self.properties.encode();
+        let properties = self.write_frame(crate::compress::TAG_PLAIN, &properties)?;
+        Footer { index, filter, properties }.encode(self.number, &mut self.pending);
+        self.flush()?;
+        self.properties.bytes = self.offset();
+        self.file.sync().map_err(|e| Error::io(&self.path, "sync", e))?;
+        Ok(self.properties)
+    }
+
+    /// Where the next byte goes.
+    fn offset(&self) -> u64 {
+        self.pending_offset + self.pending.len() as u64
+    }
+
+    fn write_body(&mut self, bytes: &[u8]) -> Result<BodyHandle> {
+        let handle = BodyHandle {
+            offset: self.offset(),
+            len: bytes.len() as u32,
+            crc: crc32fast::hash(bytes),
+        };
+        self.properties.bodies += 1;
+        self.properties.body_bytes += bytes.len() as u64;
+        self.pending.extend_from_slice(bytes);
+        self.flush_when_full()?;
+        Ok(handle)
+    }
+
+    fn write_block(&mut self) -> Result<()> {
+        let offset = self.offset();
+        let (tag, stored) = self.compressor.compress(self.block.finish());
+        let handle = footer::put_frame(&mut self.pending, self.number, offset, tag, stored);
+        self.block.reset();
+        self.last_block = Some(handle);
+        self.properties.blocks += 1;
+        self.flush_when_full()
+    }
+
+    fn write_frame(&mut self, tag: u8, stored: &[u8]) -> Result<Handle> {
+        let offset = self.offset();
+        let handle = footer::put_frame(&mut self.pending, self.number, offset, tag, stored);
+        self.flush_when_full()?;
+        Ok(handle)
+    }
+
+    /// Points at `block`, whose separator is in `last_key` and `last_seq`.
+    fn add_index_entry(&mut self, block: Handle) {
+        let mut value = Vec::with_capacity(16);
+        index::put_handle(&mut value, block);
+        self.index.add(&self.last_key, self.last_seq, Kind::Put, &value, None);
+    }
+
+    fn flush_when_full(&mut self) -> Result<()> {
+        if self.pending.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        write_all_at(&*self.file, &self.pending, self.pending_offset)
+            .map_err(|e| Error::io(&self.path, "write", e))?;
+        self.pending_offset = self.offset();
+        self.pending.clear();
+        Ok(())
     }
 }

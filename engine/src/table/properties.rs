@@ -1,5 +1,14 @@
 //! What a table says about itself.
+//!
+//! ```text
+//! properties := field*
+//! field      := id varint | length varint | bytes      a number is a varint in the bytes
+//! ```
+//!
+//! Unknown fields are skipped, so that a later build may add some; known ones must all be there.
+//! The ids are on disk: do not change them.
 
+use crate::coding::{DecodeError, Decoder, put_slice, put_varint};
 use crate::key::Seq;
 
 /// What a table says about itself.
@@ -33,4 +42,101 @@ pub struct TableProperties {
     pub index_bytes: u64,
     /// Stored bytes of the filter block.
     pub filter_bytes: u64,
+}
+
+const SMALLEST: u64 = 1;
+const LARGEST: u64 = 2;
+/// The numbers have the ids from here on, in the order of `numbers`.
+const NUMBERS: u64 = 16;
+
+impl TableProperties {
+    /// Everything but `bytes`, which the file itself knows.
+    fn numbers(&mut self) -> [&mut u64; 11] {
+        [
+            &mut self.entries,
+            &mut self.deletes,
+            &mut self.merges,
+            &mut self.min_seq,
+            &mut self.max_seq,
+            &mut self.blocks,
+            &mut self.raw_bytes,
+            &mut self.body_bytes,
+            &mut self.bodies,
+            &mut self.index_bytes,
+            &mut self.filter_bytes,
+        ]
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (id, key) in [(SMALLEST, &self.smallest), (LARGEST, &self.largest)] {
+            put_varint(&mut out, id);
+            put_slice(&mut out, key);
+        }
+        for (id, number) in (NUMBERS..).zip(self.clone().numbers()) {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, *number);
+            put_varint(&mut out, id);
+            put_slice(&mut out, &bytes);
+        }
+        out
+    }
+
+    /// Reads the properties of a file of `file_bytes`.
+    pub(super) fn decode(bytes: &[u8], file_bytes: u64) -> Result<Self, DecodeError> {
+        let mut properties = TableProperties { bytes: file_bytes, ..Default::default() };
+        let mut numbers_seen = 0u32;
+        let mut keys_seen = 0u32;
+        let mut decoder = Decoder::new(bytes);
+        while !decoder.is_empty() {
+            let id = decoder.varint()?;
+            let field = decoder.slice()?;
+            let mut numbers = properties.numbers();
+            if let Some(index) = id.checked_sub(NUMBERS)
+                && let Some(number) = numbers.get_mut(index as usize)
+            {
+                let mut field = Decoder::new(field);
+                **number = field.varint()?;
+                field.finish()?;
+                numbers_seen |= 1 << index;
+            } else if id == SMALLEST {
+                properties.smallest = field.to_vec();
+                keys_seen |= 1;
+            } else if id == LARGEST {
+                properties.largest = field.to_vec();
+                keys_seen |= 2;
+            }
+        }
+        let all_numbers = (1 << properties.numbers().len()) - 1;
+        if keys_seen != 3 || numbers_seen != all_numbers {
+            return Err(decoder.error("a property is missing"));
+        }
+        Ok(properties)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_come_back() {
+        let mut properties = TableProperties {
+            smallest: b"a".to_vec(),
+            largest: vec![0xff; 300],
+            bytes: 77,
+            ..Default::default()
+        };
+        for (index, number) in properties.numbers().into_iter().enumerate() {
+            *number = 1 << (5 * index);
+        }
+        let mut bytes = properties.encode();
+        assert_eq!(TableProperties::decode(&bytes, 77).as_ref(), Ok(&properties));
+        for len in 0..bytes.len() {
+            assert!(TableProperties::decode(&bytes[..len], 77).is_err(), "cut at {len}");
+        }
+        put_varint(&mut bytes, 1000);
+        put_slice(&mut bytes, b"of a later build");
+        assert_eq!(TableProperties::decode(&bytes, 77), Ok(properties));
+    }
 }

@@ -1,18 +1,69 @@
 //! Reads a table.
+//!
+//! A [`Table`] is made without touching its file. The footer is read at first use and kept; index
+//! and filter are read at first use through the [`Cache`], which pins them while it has room. A
+//! point read asks, in this order, the filter, the index, one data block (the next ones only while
+//! versions of the key straddle them), and allocates nothing when these are in memory.
+//!
+//! Bytes reach a decoder only after their checksum was verified. Whatever is wrong with them is an
+//! [`Error::Corrupt`] that names the file and the offset of the block.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::TableProperties;
-use crate::Result;
-use crate::cache::Cache;
-use crate::fs::Fs;
+use super::block::BlockView;
+use super::cursor::TableCursor;
+use super::filter;
+use super::footer::{self, FOOTER_BYTES, FRAME_BYTES, Footer, Handle};
+use super::index;
+use crate::cache::{BlockBytes, Cache, Counter, Pin};
+use crate::fs::{File, Fs, read_exact_at};
 use crate::key::{FileNumber, Kind, Seq};
-use crate::scan::{Body, BodyFile, Cursor, Value};
+use crate::scan::{Body, BodyFile, BodyHandle, Cursor, Value};
+use crate::{Error, Result};
 
-/// An open table. Index, filter and properties are read on first use.
+/// An open table. Footer, index, filter and properties are read on first use.
 #[derive(Debug)]
-pub struct Table {}
+pub struct Table {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    number: FileNumber,
+    cache: Cache,
+    footer: OnceLock<FooterInFile>,
+    index: OnceLock<Pinned>,
+    filter: OnceLock<Pinned>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FooterInFile {
+    pub(super) footer: Footer,
+    pub(super) file_bytes: u64,
+}
+
+/// A block that stays as long as the table is open.
+#[derive(Debug)]
+struct Pinned {
+    block: Arc<BlockBytes>,
+    _pin: Pin,
+}
+
+/// A block, pinned or not.
+pub(super) enum Held<'a> {
+    Pinned(&'a Arc<BlockBytes>),
+    Cached(Arc<BlockBytes>),
+}
+
+impl std::ops::Deref for Held<'_> {
+    type Target = Arc<BlockBytes>;
+
+    fn deref(&self) -> &Arc<BlockBytes> {
+        match self {
+            Held::Pinned(block) => block,
+            Held::Cached(block) => block,
+        }
+    }
+}
 
 /// One version of a key, as [`Table::get`] shows it.
 #[derive(Debug)]
@@ -23,95 +74,247 @@ pub struct TableVersion<'a> {
     pub kind: Kind,
     /// Value, or the head of a split value.
     pub value: &'a [u8],
+    value_at: usize,
+    body: Option<BodyHandle>,
+    block: &'a Arc<BlockBytes>,
+    table: &'a Arc<Table>,
 }
 
 impl TableVersion<'_> {
     /// The value, kept alive without a copy.
     pub fn pin(&self) -> Value {
-        todo!()
+        Value::shared(self.block.clone(), self.value_at, self.value.len())
     }
 
     /// The body of a split value.
     pub fn body(&self) -> Option<Body> {
-        todo!()
+        self.body.map(|handle| Body::File(self.table.clone(), handle))
     }
-}
-
-/// What a check of a table has seen.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TableReport {
-    /// Entries read.
-    pub entries: u64,
-    /// Data blocks read.
-    pub blocks: u64,
-    /// Bodies verified.
-    pub bodies: u64,
-    /// Bytes read, bodies included.
-    pub bytes: u64,
 }
 
 impl Table {
     /// The table `number` at `path`. Nothing is read, the file need not be there yet.
     pub fn open(
-        _fs: Arc<dyn Fs>,
-        _path: PathBuf,
-        _number: FileNumber,
-        _cache: &Cache,
+        fs: Arc<dyn Fs>,
+        path: PathBuf,
+        number: FileNumber,
+        cache: &Cache,
     ) -> Result<Arc<Table>> {
-        todo!()
+        Ok(Arc::new(Table {
+            fs,
+            path,
+            number,
+            cache: cache.clone(),
+            footer: OnceLock::new(),
+            index: OnceLock::new(),
+            filter: OnceLock::new(),
+        }))
     }
 
     /// The number of the file.
     pub fn number(&self) -> FileNumber {
-        todo!()
+        self.number
     }
 
     /// Where the file lies.
     pub fn path(&self) -> &Path {
-        todo!()
+        &self.path
     }
 
-    /// What the table says about itself.
+    /// What the table says about itself. Read anew at every call: the store keeps what it needs.
     pub fn properties(&self) -> Result<TableProperties> {
-        todo!()
+        let FooterInFile { footer, file_bytes } = self.footer()?;
+        let bytes = self.read_block(footer.properties)?;
+        TableProperties::decode(&bytes, file_bytes)
+            .map_err(|e| self.damaged(footer.properties, e.reason))
     }
 
-    /// Whether the table may hold `key`; `false` is certain.
-    pub fn may_contain(&self, _key_hash: u64) -> Result<bool> {
-        todo!()
+    /// Whether the table may hold the key with this hash; `false` is certain.
+    pub fn may_contain(&self, key_hash: u64) -> Result<bool> {
+        let FooterInFile { footer, .. } = self.footer()?;
+        if footer.filter == Handle::default() {
+            return Ok(true);
+        }
+        let filter = self.held(&self.filter, footer.filter, BlockBytes::aligned)?;
+        filter::may_contain(&filter, key_hash).map_err(|damage| self.damaged(footer.filter, damage))
     }
 
     /// Visits the versions of `key` at or below `snapshot`, newest first, until `visit` says
     /// `false`; then the answer is `false` too. Does not allocate when all it needs is cached.
     pub fn get(
         self: &Arc<Self>,
-        _key_hash: u64,
-        _key: &[u8],
-        _snapshot: Seq,
-        _visit: &mut dyn FnMut(TableVersion<'_>) -> bool,
+        key_hash: u64,
+        key: &[u8],
+        snapshot: Seq,
+        visit: &mut dyn FnMut(TableVersion<'_>) -> bool,
     ) -> Result<bool> {
-        todo!()
+        if !self.may_contain(key_hash)? {
+            self.cache.count(Counter::FilterNegative, 1);
+            return Ok(true);
+        }
+        let (is_found, goes_on) = self.get_unfiltered(key, snapshot, visit)?;
+        let outcome =
+            if is_found { Counter::FilterTruePositive } else { Counter::FilterFalsePositive };
+        self.cache.count(outcome, 1);
+        Ok(goes_on)
+    }
+
+    /// Whether a version was found, and whether the visitor wants more.
+    fn get_unfiltered(
+        self: &Arc<Self>,
+        key: &[u8],
+        snapshot: Seq,
+        visit: &mut dyn FnMut(TableVersion<'_>) -> bool,
+    ) -> Result<(bool, bool)> {
+        let (index, index_handle) = self.index()?;
+        let in_index = |damage| self.damaged(index_handle, damage);
+        let index_view = BlockView::new(&index).map_err(in_index)?;
+        let mut blocks = index_view.find(key, snapshot).map_err(in_index)?;
+        let mut is_found = false;
+        while let Some(entry) = blocks.entry() {
+            let handle = index::handle(index_view.value(entry)).map_err(in_index)?;
+            let block = self.block(handle)?;
+            let in_block = |damage| self.damaged(handle, damage);
+            let view = BlockView::new(&block).map_err(in_block)?;
+            let mut versions = view.find(key, snapshot).map_err(in_block)?;
+            while versions.is_match()
+                && let Some(entry) = versions.entry()
+            {
+                is_found = true;
+                let version = TableVersion {
+                    seq: entry.seq,
+                    kind: entry.kind,
+                    value: view.value(entry),
+                    value_at: entry.value.start,
+                    body: entry.body,
+                    block: &block,
+                    table: self,
+                };
+                if !visit(version) {
+                    return Ok((true, false));
+                }
+                versions.next().map_err(in_block)?;
+            }
+            // Only where the separator is the key itself can the next block hold versions of it.
+            if versions.entry().is_some() || !blocks.is_match() {
+                break;
+            }
+            blocks.next().map_err(in_index)?;
+        }
+        Ok((is_found, true))
     }
 
     /// A cursor over all entries. `fill_cache = false` is for jobs that read a table once, in
     /// order: blocks that miss the cache do not enter it, and reads are large.
-    pub fn cursor(self: &Arc<Self>, _fill_cache: bool) -> Box<dyn Cursor> {
-        todo!()
+    pub fn cursor(self: &Arc<Self>, fill_cache: bool) -> Box<dyn Cursor> {
+        Box::new(TableCursor::new(self.clone(), fill_cache))
     }
 
-    /// Reads the file from disk, not from the cache, and verifies every block, the order and
-    /// count of entries and, when `deep`, every body.
-    pub fn check(self: &Arc<Self>, _deep: bool) -> Result<TableReport> {
-        todo!()
+    /// The index and where it lies.
+    pub(super) fn index(&self) -> Result<(Held<'_>, Handle)> {
+        let FooterInFile { footer, .. } = self.footer()?;
+        Ok((
+            self.held(&self.index, footer.index, |bytes| BlockBytes::new(bytes.to_vec()))?,
+            footer.index,
+        ))
+    }
+
+    /// A data block through the cache.
+    pub(super) fn block(&self, handle: Handle) -> Result<Arc<BlockBytes>> {
+        self.cache
+            .block(self.number, handle.offset, || Ok(BlockBytes::new(self.read_block(handle)?)))
+    }
+
+    /// A data block if it is in memory.
+    pub(super) fn cached_block(&self, handle: Handle) -> Option<Arc<BlockBytes>> {
+        self.cache.peek(self.number, handle.offset)
+    }
+
+    /// Where the data blocks and bodies end.
+    pub(super) fn data_end(&self) -> Result<u64> {
+        let FooterInFile { footer, .. } = self.footer()?;
+        Ok(if footer.filter == Handle::default() { footer.index } else { footer.filter }.offset)
+    }
+
+    /// A block that stays once the cache let it be pinned.
+    fn held<'a>(
+        &self,
+        slot: &'a OnceLock<Pinned>,
+        handle: Handle,
+        place: impl FnOnce(&[u8]) -> BlockBytes,
+    ) -> Result<Held<'a>> {
+        if let Some(pinned) = slot.get() {
+            return Ok(Held::Pinned(&pinned.block));
+        }
+        let block = self
+            .cache
+            .block(self.number, handle.offset, || Ok(place(&self.read_block(handle)?)))?;
+        match self.cache.pin(self.number, handle.offset, &block) {
+            None => Ok(Held::Cached(block)),
+            Some(pin) => Ok(Held::Pinned(&slot.get_or_init(|| Pinned { block, _pin: pin }).block)),
+        }
+    }
+
+    /// Reads and verifies a block.
+    pub(super) fn read_block(&self, handle: Handle) -> Result<Vec<u8>> {
+        let mut frame = vec![0; handle.len as usize + FRAME_BYTES];
+        self.read(&mut frame, handle.offset)?;
+        footer::open_frame(frame, &self.path, self.number, handle.offset)
+    }
+
+    /// Fills `buf` from `offset` of the file.
+    pub(super) fn read(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        let file = self.file()?;
+        read_exact_at(&*file, buf, offset).map_err(|e| match e.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                Error::corrupt(&self.path, offset, "the file ends early")
+            }
+            _ => Error::io(&self.path, "read", e),
+        })
+    }
+
+    pub(super) fn file(&self) -> Result<Arc<dyn File>> {
+        self.cache.file(self.number, || {
+            self.fs.open(&self.path).map_err(|e| Error::io(&self.path, "open", e))
+        })
+    }
+
+    fn footer(&self) -> Result<FooterInFile> {
+        if let Some(footer) = self.footer.get() {
+            return Ok(*footer);
+        }
+        let footer = self.read_footer()?;
+        Ok(*self.footer.get_or_init(|| footer))
+    }
+
+    /// Reads and verifies the footer.
+    pub(super) fn read_footer(&self) -> Result<FooterInFile> {
+        let file_bytes = self.file()?.len().map_err(|e| Error::io(&self.path, "stat", e))?;
+        let offset = file_bytes.saturating_sub(FOOTER_BYTES as u64);
+        let mut bytes = vec![0; (file_bytes - offset) as usize];
+        self.read(&mut bytes, offset)?;
+        let footer = Footer::decode(&bytes, &self.path, self.number, offset)?;
+        Ok(FooterInFile { footer, file_bytes })
+    }
+
+    /// Damage in the block at `handle`.
+    pub(super) fn damaged(&self, handle: Handle, reason: &'static str) -> Error {
+        Error::corrupt(&self.path, handle.offset, reason)
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.cache.close_file(self.number);
     }
 }
 
 impl BodyFile for Table {
-    fn read_body(&self, _buf: &mut [u8], _offset: u64) -> Result<()> {
-        todo!()
+    fn read_body(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        self.read(buf, offset)
     }
 
     fn path(&self) -> &Path {
-        todo!()
+        &self.path
     }
 }

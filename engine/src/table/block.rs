@@ -1,0 +1,321 @@
+//! A block: sorted entries, the unit of reading, caching and checksumming.
+//!
+//! ```text
+//! +---------+-----+-----------+------------------+-------------------+
+//! | entry 0 | ... | entry n-1 | restarts r x u32 | restart_count u32 |
+//! +---------+-----+-----------+------------------+-------------------+
+//! entry := shared varint | unshared varint | value_len varint | tag varint
+//!        | key suffix (unshared) | value (value_len) | [ body ]
+//! tag   := seq << 3 | has_body << 2 | (kind - 1)
+//! body  := offset varint | len varint | crc u32        where the body lies in the file
+//! ```
+//!
+//! The key of an entry is the first `shared` bytes of the key before it and the suffix. `restarts`
+//! are the offsets of the entries that store their key whole; the first entry is one.
+//!
+//! Invariants, kept when building, checked when reading:
+//! - entries strictly ascend in internal order (key ascending, sequence number descending);
+//! - `shared` is 0 at a restart and never exceeds the length of the key before.
+//!
+//! How a key is found without building any key: a binary search over the restarts, whose keys are
+//! whole, then entry by entry. `matched` bytes of the target agree with the entry before. If the
+//! entry shares more than that with it, it differs from the target at the same byte, in the same
+//! direction; else only its suffix is compared.
+//!
+//! A decoder here runs on verified bytes; it checks every length all the same and answers an error
+//! for bytes that are no block.
+
+mod cursor;
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use crate::coding::{Decoder, put_u32, put_varint};
+use crate::key::{Kind, Seq};
+use crate::scan::BodyHandle;
+pub(super) use cursor::BlockCursor;
+
+/// What is wrong with the bytes of a block.
+pub(super) type Damage = &'static str;
+
+/// Assembles a block.
+#[derive(Debug)]
+pub(super) struct BlockBuilder {
+    bytes: Vec<u8>,
+    restarts: Vec<u32>,
+    restart_interval: usize,
+    entries: usize,
+    last_key: Vec<u8>,
+}
+
+impl BlockBuilder {
+    pub(super) fn new(restart_interval: usize) -> Self {
+        BlockBuilder {
+            bytes: Vec::new(),
+            restarts: Vec::new(),
+            restart_interval: restart_interval.max(1),
+            entries: 0,
+            last_key: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// Size of the block if it were finished now.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() + 4 * self.restarts.len() + 4
+    }
+
+    /// Appends an entry; the caller keeps the order.
+    pub(super) fn add(
+        &mut self,
+        key: &[u8],
+        seq: Seq,
+        kind: Kind,
+        value: &[u8],
+        body: Option<BodyHandle>,
+    ) {
+        let is_restart = self.entries.is_multiple_of(self.restart_interval);
+        let shared = if is_restart { 0 } else { common_prefix_len(&self.last_key, key) };
+        if is_restart {
+            self.restarts.push(self.bytes.len() as u32);
+        }
+        let out = &mut self.bytes;
+        put_varint(out, shared as u64);
+        put_varint(out, (key.len() - shared) as u64);
+        put_varint(out, value.len() as u64);
+        put_varint(out, seq << 3 | u64::from(body.is_some()) << 2 | (kind as u64 - 1));
+        out.extend_from_slice(&key[shared..]);
+        out.extend_from_slice(value);
+        if let Some(body) = body {
+            put_varint(out, body.offset);
+            put_varint(out, body.len.into());
+            put_u32(out, body.crc);
+        }
+        self.last_key.truncate(shared);
+        self.last_key.extend_from_slice(&key[shared..]);
+        self.entries += 1;
+    }
+
+    /// The finished bytes; `reset` starts the next block.
+    pub(super) fn finish(&mut self) -> &[u8] {
+        for restart in &self.restarts {
+            self.bytes.extend_from_slice(&restart.to_le_bytes());
+        }
+        put_u32(&mut self.bytes, self.restarts.len() as u32);
+        &self.bytes
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.bytes.clear();
+        self.restarts.clear();
+        self.entries = 0;
+        self.last_key.clear();
+    }
+}
+
+/// Bytes at the front that two keys have in common.
+pub(super) fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+}
+
+/// One entry as it is stored.
+#[derive(Debug, Clone)]
+pub(super) struct Entry<'a> {
+    pub(super) shared: usize,
+    pub(super) suffix: &'a [u8],
+    pub(super) seq: Seq,
+    pub(super) kind: Kind,
+    /// Where the value lies in the block.
+    pub(super) value: Range<usize>,
+    pub(super) body: Option<BodyHandle>,
+    /// Where the next entry starts.
+    pub(super) next: usize,
+}
+
+/// Where a block's parts lie.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Layout {
+    /// End of the entries, start of the restarts.
+    pub(super) entries_end: usize,
+    pub(super) restart_count: usize,
+}
+
+impl Layout {
+    fn of(bytes: &[u8]) -> Result<Layout, Damage> {
+        let count_at = bytes.len().checked_sub(4).ok_or("block ends early")?;
+        let restart_count = u32_at(bytes, count_at)? as usize;
+        let entries_end = restart_count
+            .checked_mul(4)
+            .and_then(|restarts| count_at.checked_sub(restarts))
+            .ok_or("too many restarts for the block")?;
+        if (restart_count == 0) != (entries_end == 0) {
+            return Err("restarts do not fit the entries");
+        }
+        Ok(Layout { entries_end, restart_count })
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Damage> {
+    let chunk = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()).ok_or("ends early")?;
+    Ok(u32::from_le_bytes(*chunk))
+}
+
+/// A block to be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BlockView<'a> {
+    bytes: &'a [u8],
+    layout: Layout,
+}
+
+impl<'a> BlockView<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, Damage> {
+        Ok(BlockView { bytes, layout: Layout::of(bytes)? })
+    }
+
+    /// The bytes of an entry's value.
+    pub(super) fn value(&self, entry: &Entry<'a>) -> &'a [u8] {
+        &self.bytes[entry.value.clone()]
+    }
+
+    fn restart(&self, index: usize) -> Result<usize, Damage> {
+        let at = u32_at(self.bytes, self.layout.entries_end + 4 * index)? as usize;
+        if at < self.layout.entries_end { Ok(at) } else { Err("restart outside the entries") }
+    }
+
+    /// The entry at `at`.
+    fn entry(&self, at: usize) -> Result<Entry<'a>, Damage> {
+        let entries = &self.bytes[..self.layout.entries_end];
+        let mut at = at;
+        let shared = varint(entries, &mut at)? as usize;
+        let unshared = varint(entries, &mut at)? as usize;
+        let value_len = varint(entries, &mut at)? as usize;
+        let tag = varint(entries, &mut at)?;
+        let kind = Kind::from_byte((tag & 3) as u8 + 1).ok_or("unknown kind")?;
+        let value_at = at.checked_add(unshared).ok_or("key outside the block")?;
+        let suffix = entries.get(at..value_at).ok_or("key outside the block")?;
+        let value_end = value_at.checked_add(value_len).ok_or("value outside the block")?;
+        if value_end > entries.len() {
+            return Err("value outside the block");
+        }
+        at = value_end;
+        let body = if tag & 4 == 0 { None } else { Some(body_handle(entries, &mut at)?) };
+        let value = value_at..value_end;
+        Ok(Entry { shared, suffix, seq: tag >> 3, kind, value, body, next: at })
+    }
+
+    /// The entry at `at`, which must store its key whole.
+    fn restart_entry(&self, at: usize) -> Result<Entry<'a>, Damage> {
+        let entry = self.entry(at)?;
+        if entry.shared == 0 { Ok(entry) } else { Err("restart without a whole key") }
+    }
+
+    /// The last restart whose entry is before `(key, seq)`, else the first.
+    fn restart_before(&self, key: &[u8], seq: Seq) -> Result<usize, Damage> {
+        let (mut low, mut high) = (0, self.layout.restart_count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry = self.restart_entry(self.restart(middle)?)?;
+            if entry.suffix.cmp(key).then(seq.cmp(&entry.seq)) == Ordering::Less {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low.saturating_sub(1))
+    }
+
+    /// Stands at the first entry at or after `(key, seq)`.
+    pub(super) fn find(&self, key: &'a [u8], seq: Seq) -> Result<Finder<'a>, Damage> {
+        let mut finder = Finder::new(*self, key);
+        if self.layout.restart_count > 0 {
+            finder.at = self.restart(self.restart_before(key, seq)?)?;
+        }
+        finder.next()?;
+        while let Some(entry) = &finder.entry
+            && finder.order.then(seq.cmp(&entry.seq)) == Ordering::Less
+        {
+            finder.next()?;
+        }
+        Ok(finder)
+    }
+}
+
+/// Walks a block from the first entry at or after a target on, without building keys.
+#[derive(Debug)]
+pub(super) struct Finder<'a> {
+    block: BlockView<'a>,
+    target: &'a [u8],
+    /// The entry it stands at; none past the last.
+    entry: Option<Entry<'a>>,
+    /// How the key of `entry` compares with the target.
+    order: Ordering,
+    /// Bytes at the front of the target that agree with the key of `entry`.
+    matched: usize,
+    /// Where the next entry starts.
+    at: usize,
+}
+
+impl<'a> Finder<'a> {
+    fn new(block: BlockView<'a>, target: &'a [u8]) -> Self {
+        Finder { block, target, entry: None, order: Ordering::Less, matched: 0, at: 0 }
+    }
+
+    /// The entry it stands at; none past the last.
+    pub(super) fn entry(&self) -> Option<&Entry<'a>> {
+        self.entry.as_ref()
+    }
+
+    /// Whether the key of the entry is the target.
+    pub(super) fn is_match(&self) -> bool {
+        self.entry.is_some() && self.order == Ordering::Equal
+    }
+
+    /// Moves to the next entry.
+    pub(super) fn next(&mut self) -> Result<(), Damage> {
+        self.entry = None;
+        if self.at >= self.block.layout.entries_end {
+            return Ok(());
+        }
+        let entry = self.block.entry(self.at)?;
+        if entry.shared <= self.matched {
+            let rest = &self.target[entry.shared..];
+            let common = common_prefix_len(entry.suffix, rest);
+            self.matched = entry.shared + common;
+            self.order = entry.suffix[common..].first().cmp(&rest[common..].first());
+        } // else it differs where the entry before differed, in the same direction
+        self.at = entry.next;
+        self.entry = Some(entry);
+        Ok(())
+    }
+}
+
+fn body_handle(bytes: &[u8], at: &mut usize) -> Result<BodyHandle, Damage> {
+    let offset = varint(bytes, at)?;
+    let len = u32::try_from(varint(bytes, at)?).map_err(|_| "body too long")?;
+    let crc = u32_at(bytes, *at)?;
+    *at += 4;
+    Ok(BodyHandle { offset, len, crc })
+}
+
+/// A varint at `at`. Nearly all are one byte.
+#[inline]
+fn varint(bytes: &[u8], at: &mut usize) -> Result<u64, Damage> {
+    match bytes.get(*at) {
+        Some(&byte) if byte < 0x80 => {
+            *at += 1;
+            Ok(byte.into())
+        }
+        Some(_) => varint_long(bytes, at),
+        None => Err("ends early"),
+    }
+}
+
+fn varint_long(bytes: &[u8], at: &mut usize) -> Result<u64, Damage> {
+    let mut decoder = Decoder::new(&bytes[*at..]);
+    let value = decoder.varint().map_err(|error| error.reason)?;
+    *at += decoder.offset();
+    Ok(value)
+}

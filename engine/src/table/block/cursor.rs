@@ -1,0 +1,237 @@
+//! Walks a block both ways, building keys in one reused buffer.
+//!
+//! Forward, a key is the kept part of the key before and a suffix. Backward there is no key
+//! before, so the entries from the nearest restart up to the current one are read once and their
+//! keys kept ("behind"): going back through them is then a step each, not a new scan each.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{BlockView, Damage, Entry, Layout};
+use crate::cache::BlockBytes;
+use crate::key::{Kind, Seq};
+use crate::scan::BodyHandle;
+
+/// Stands at an entry of a block, or at none.
+#[derive(Debug)]
+pub(in crate::table) struct BlockCursor {
+    block: Arc<BlockBytes>,
+    layout: Layout,
+    is_valid: bool,
+    /// Where the current entry starts, and the next.
+    at: usize,
+    next: usize,
+    key: Vec<u8>,
+    seq: Seq,
+    kind: Kind,
+    value: Range<usize>,
+    body: Option<BodyHandle>,
+    behind: Behind,
+}
+
+/// Entries between a restart and the current entry, the nearest last.
+#[derive(Debug, Default)]
+struct Behind {
+    /// Where each starts in the block, and where its key starts in `keys`.
+    entries: Vec<(usize, usize)>,
+    keys: Vec<u8>,
+}
+
+impl Behind {
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.keys.clear();
+    }
+}
+
+impl BlockCursor {
+    /// Stands at no entry of no block.
+    pub(in crate::table) fn empty() -> Self {
+        BlockCursor {
+            block: Arc::new(BlockBytes::new(Vec::new())),
+            layout: Layout::default(),
+            is_valid: false,
+            at: 0,
+            next: 0,
+            key: Vec::new(),
+            seq: 0,
+            kind: Kind::Put,
+            value: 0..0,
+            body: None,
+            behind: Behind::default(),
+        }
+    }
+
+    /// Stands at no entry of `block`, keeping the memory of the block before.
+    pub(in crate::table) fn set_block(&mut self, block: Arc<BlockBytes>) -> Result<(), Damage> {
+        self.is_valid = false;
+        self.behind.clear();
+        self.layout = Layout::of(&block)?;
+        self.block = block;
+        Ok(())
+    }
+
+    pub(in crate::table) fn block(&self) -> &Arc<BlockBytes> {
+        &self.block
+    }
+
+    pub(in crate::table) fn valid(&self) -> bool {
+        self.is_valid
+    }
+
+    pub(in crate::table) fn invalidate(&mut self) {
+        self.is_valid = false;
+    }
+
+    pub(in crate::table) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    pub(in crate::table) fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    pub(in crate::table) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(in crate::table) fn value(&self) -> &[u8] {
+        &self.block[self.value.clone()]
+    }
+
+    /// Where the value lies in the block.
+    pub(in crate::table) fn value_range(&self) -> Range<usize> {
+        self.value.clone()
+    }
+
+    pub(in crate::table) fn body(&self) -> Option<BodyHandle> {
+        self.body
+    }
+
+    fn view(&self) -> BlockView<'_> {
+        BlockView { bytes: &self.block, layout: self.layout }
+    }
+
+    /// Moves to the first entry.
+    pub(in crate::table) fn seek_first(&mut self) -> Result<(), Damage> {
+        self.behind.clear();
+        self.next = 0;
+        self.key.clear();
+        self.advance()
+    }
+
+    /// Moves to the last entry.
+    pub(in crate::table) fn seek_last(&mut self) -> Result<(), Damage> {
+        self.is_valid = false;
+        self.behind.clear();
+        if self.layout.restart_count == 0 {
+            return Ok(());
+        }
+        self.at = self.layout.entries_end;
+        self.step_back()
+    }
+
+    /// Moves to the first entry at or after `(key, seq)`.
+    pub(in crate::table) fn seek(&mut self, key: &[u8], seq: Seq) -> Result<(), Damage> {
+        self.behind.clear();
+        self.key.clear();
+        self.next = match self.layout.restart_count {
+            0 => 0,
+            _ => self.view().restart(self.view().restart_before(key, seq)?)?,
+        };
+        self.advance()?;
+        while self.is_valid
+            && self.key.as_slice().cmp(key).then(seq.cmp(&self.seq)) == Ordering::Less
+        {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Moves to the next entry.
+    pub(in crate::table) fn next(&mut self) -> Result<(), Damage> {
+        self.behind.clear();
+        self.advance()
+    }
+
+    /// Moves to the previous entry.
+    pub(in crate::table) fn prev(&mut self) -> Result<(), Damage> {
+        self.is_valid = false;
+        if self.at == 0 { Ok(()) } else { self.step_back() }
+    }
+
+    /// Moves to the entry at `next`, whose key builds on `key`.
+    fn advance(&mut self) -> Result<(), Damage> {
+        self.is_valid = false;
+        self.at = self.next;
+        if self.at >= self.layout.entries_end {
+            return Ok(());
+        }
+        // Not `view()`: the key buffer is written while the entry borrows the block.
+        let view = BlockView { bytes: &self.block, layout: self.layout };
+        let entry = view.entry(self.at)?;
+        build_key(&mut self.key, &entry)?;
+        self.next = entry.next;
+        self.seq = entry.seq;
+        self.kind = entry.kind;
+        self.value = entry.value;
+        self.body = entry.body;
+        self.is_valid = true;
+        Ok(())
+    }
+
+    /// Moves to the entry before `at`, which is not the first.
+    fn step_back(&mut self) -> Result<(), Damage> {
+        if self.behind.entries.is_empty() {
+            self.fill_behind()?;
+        }
+        let (at, key_at) = self.behind.entries.pop().ok_or("no entry before this one")?;
+        self.key.clear();
+        self.key.extend_from_slice(&self.behind.keys[key_at..]);
+        self.behind.keys.truncate(key_at);
+        let entry = BlockView { bytes: &self.block, layout: self.layout }.entry(at)?;
+        self.at = at;
+        self.next = entry.next;
+        self.seq = entry.seq;
+        self.kind = entry.kind;
+        self.value = entry.value;
+        self.body = entry.body;
+        self.is_valid = true;
+        Ok(())
+    }
+
+    /// Reads the entries from the last restart before `at` up to it.
+    fn fill_behind(&mut self) -> Result<(), Damage> {
+        let view = BlockView { bytes: &self.block, layout: self.layout };
+        let (mut low, mut high) = (0, self.layout.restart_count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if view.restart(middle)? < self.at {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let mut at = view.restart(low.checked_sub(1).ok_or("no restart before the entry")?)?;
+        self.key.clear();
+        while at < self.at {
+            let entry = view.entry(at)?;
+            build_key(&mut self.key, &entry)?;
+            self.behind.entries.push((at, self.behind.keys.len()));
+            self.behind.keys.extend_from_slice(&self.key);
+            at = entry.next;
+        }
+        if at == self.at { Ok(()) } else { Err("restart inside an entry") }
+    }
+}
+
+/// Turns the key of the entry before into the key of `entry`.
+fn build_key(key: &mut Vec<u8>, entry: &Entry<'_>) -> Result<(), Damage> {
+    if entry.shared > key.len() {
+        return Err("key shares more than there is");
+    }
+    key.truncate(entry.shared);
+    key.extend_from_slice(entry.suffix);
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! Walks a table both ways: a cursor in the index, and one in the data block it points at.
+//!
+//! A reader that fills the cache takes blocks one by one through it, and hints the file system once
+//! it is seen to go forward. A job that reads a table once takes a window of the file at a time
+//! (blocks and the bodies between them) and leaves the cache as it is.
+
+use std::sync::Arc;
+
+use super::block::{BlockCursor, Damage};
+use super::footer::{self, FRAME_BYTES, Handle};
+use super::index;
+use super::reader::Table;
+use crate::cache::BlockBytes;
+use crate::key::{Kind, Seq};
+use crate::scan::{Body, Cursor, Value};
+use crate::{Error, Result};
+
+/// A job reads this much at once: few enough calls that they cost nothing, small enough that a
+/// merge of fifty tables holds little. Each such cursor holds one window.
+pub const WINDOW_BYTES: usize = 256 << 10;
+
+/// A reader that took this many blocks in ascending order is told to be a scan: the file system then
+/// reads ahead.
+const ASCENTS_MIN: u32 = 3;
+
+/// Walks a table.
+#[derive(Debug)]
+pub(super) struct TableCursor {
+    table: Arc<Table>,
+    index: BlockCursor,
+    index_handle: Handle,
+    is_open: bool,
+    data: BlockCursor,
+    /// The block in `data`.
+    data_handle: Option<Handle>,
+    source: Source,
+}
+
+/// Where blocks come from.
+#[derive(Debug)]
+enum Source {
+    Cache { last: u64, ascents: u32, hinted_to: u64 },
+    Window { start: u64, bytes: Vec<u8> },
+}
+
+impl TableCursor {
+    pub(super) fn new(table: Arc<Table>, fill_cache: bool) -> Self {
+        let source = if fill_cache {
+            Source::Cache { last: 0, ascents: 0, hinted_to: 0 }
+        } else {
+            Source::Window { start: 0, bytes: Vec::new() }
+        };
+        TableCursor {
+            table,
+            index: BlockCursor::empty(),
+            index_handle: Handle::default(),
+            is_open: false,
+            data: BlockCursor::empty(),
+            data_handle: None,
+            source,
+        }
+    }
+
+    /// Reads the index at the first seek; invalid until the seek has succeeded.
+    fn open(&mut self) -> Result<()> {
+        self.data.invalidate();
+        if !self.is_open {
+            let (index, handle) = self.table.index()?;
+            let index = Arc::clone(&index);
+            self.index_handle = handle;
+            self.index.set_block(index).map_err(|damage| self.table.damaged(handle, damage))?;
+            self.is_open = true;
+        }
+        Ok(())
+    }
+
+    fn in_index<T>(&self, result: Result<T, Damage>) -> Result<T> {
+        result.map_err(|damage| self.table.damaged(self.index_handle, damage))
+    }
+
+    /// The result of a move in the data block; after damage the cursor is at no entry.
+    fn in_data<T>(&mut self, result: Result<T, Damage>) -> Result<T> {
+        result.map_err(|damage| {
+            self.data.invalidate();
+            self.table.damaged(self.data_handle.unwrap_or_default(), damage)
+        })
+    }
+
+    /// Takes the block that the index stands at.
+    fn load(&mut self) -> Result<()> {
+        let handle = self.in_index(index::handle(self.index.value()))?;
+        if self.data_handle == Some(handle) {
+            return Ok(());
+        }
+        self.data_handle = None;
+        let block = self.fetch(handle)?;
+        let set = self.data.set_block(block);
+        self.data_handle = Some(handle);
+        if set.is_err() {
+            self.data_handle = None;
+        }
+        set.map_err(|damage| self.table.damaged(handle, damage))
+    }
+
+    fn fetch(&mut self, handle: Handle) -> Result<Arc<BlockBytes>> {
+        match &mut self.source {
+            Source::Cache { last, ascents, hinted_to } => {
+                let ascends = handle.offset > *last;
+                *ascents = if ascends { *ascents + 1 } else { 0 };
+                *last = handle.offset;
+                if !ascends {
+                    *hinted_to = 0;
+                } else if *ascents >= ASCENTS_MIN && handle.offset >= *hinted_to {
+                    *hinted_to = handle.offset + WINDOW_BYTES as u64;
+                    if self.table.cached_block(handle).is_none() {
+                        self.table.file()?.will_read(handle.offset, WINDOW_BYTES as u64);
+                    }
+                }
+                self.table.block(handle)
+            }
+            Source::Window { .. } => match self.table.cached_block(handle) {
+                Some(block) => Ok(block),
+                None => self.fetch_from_window(handle),
+            },
+        }
+    }
+
+    fn fetch_from_window(&mut self, handle: Handle) -> Result<Arc<BlockBytes>> {
+        let table = &self.table;
+        let Source::Window { start, bytes } = &mut self.source else {
+            unreachable!("called for windows only")
+        };
+        let data_end = table.data_end()?;
+        let end = handle.end().filter(|end| *end <= data_end).ok_or_else(|| {
+            Error::corrupt(table.path(), handle.offset, "a block lies outside the data")
+        })?;
+        if handle.offset < *start || end > *start + bytes.len() as u64 {
+            let len = (WINDOW_BYTES as u64).max(end - handle.offset).min(data_end - handle.offset);
+            bytes.clear();
+            bytes.resize(len as usize, 0);
+            if let Err(error) = table.read(bytes, handle.offset) {
+                bytes.clear();
+                return Err(error);
+            }
+            *start = handle.offset;
+        }
+        let from = (handle.offset - *start) as usize;
+        let frame = bytes[from..from + handle.len as usize + FRAME_BYTES].to_vec();
+        let plain = footer::open_frame(frame, table.path(), table.number(), handle.offset)?;
+        Ok(Arc::new(BlockBytes::new(plain)))
+    }
+
+    /// From past the last entry of a block to the first of the next.
+    fn skip_forward(&mut self) -> Result<()> {
+        while !self.data.valid() {
+            let moved = self.index.next();
+            self.in_index(moved)?;
+            if !self.index.valid() {
+                return Ok(());
+            }
+            self.load()?;
+            let moved = self.data.seek_first();
+            self.in_data(moved)?;
+        }
+        Ok(())
+    }
+
+    /// From before the first entry of a block to the last of the one before.
+    fn skip_backward(&mut self) -> Result<()> {
+        while !self.data.valid() {
+            let moved = self.index.prev();
+            self.in_index(moved)?;
+            if !self.index.valid() {
+                return Ok(());
+            }
+            self.load()?;
+            let moved = self.data.seek_last();
+            self.in_data(moved)?;
+        }
+        Ok(())
+    }
+}
+
+impl Cursor for TableCursor {
+    fn seek_first(&mut self) -> Result<()> {
+        self.open()?;
+        let moved = self.index.seek_first();
+        self.in_index(moved)?;
+        if !self.index.valid() {
+            return Ok(());
+        }
+        self.load()?;
+        let moved = self.data.seek_first();
+        self.in_data(moved)?;
+        self.skip_forward()
+    }
+
+    fn seek_last(&mut self) -> Result<()> {
+        self.open()?;
+        let moved = self.index.seek_last();
+        self.in_index(moved)?;
+        if !self.index.valid() {
+            return Ok(());
+        }
+        self.load()?;
+        let moved = self.data.seek_last();
+        self.in_data(moved)?;
+        self.skip_backward()
+    }
+
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        self.open()?;
+        let moved = self.index.seek(key, Seq::MAX);
+        self.in_index(moved)?;
+        if !self.index.valid() {
+            return Ok(());
+        }
+        self.load()?;
+        let moved = self.data.seek(key, Seq::MAX);
+        self.in_data(moved)?;
+        self.skip_forward()
+    }
+
+    fn seek_before(&mut self, key: &[u8]) -> Result<()> {
+        self.open()?;
+        let moved = self.index.seek(key, Seq::MAX);
+        self.in_index(moved)?;
+        if !self.index.valid() {
+            return self.seek_last();
+        }
+        self.load()?;
+        let moved = self.data.seek(key, Seq::MAX);
+        self.in_data(moved)?;
+        let moved = if self.data.valid() { self.data.prev() } else { self.data.seek_last() };
+        self.in_data(moved)?;
+        self.skip_backward()
+    }
+
+    fn next(&mut self) -> Result<()> {
+        if !self.data.valid() {
+            return Ok(());
+        }
+        let moved = self.data.next();
+        self.in_data(moved)?;
+        self.skip_forward()
+    }
+
+    fn prev(&mut self) -> Result<()> {
+        if !self.data.valid() {
+            return Ok(());
+        }
+        let moved = self.data.prev();
+        self.in_data(moved)?;
+        self.skip_backward()
+    }
+
+    fn valid(&self) -> bool {
+        self.data.valid()
+    }
+
+    fn key(&self) -> &[u8] {
+        self.data.key()
+    }
+
+    fn seq(&self) -> Seq {
+        self.data.seq()
+    }
+
+    fn kind(&self) -> Kind {
+        self.data.kind()
+    }
+
+    fn value(&self) -> &[u8] {
+        self.data.value()
+    }
+
+    fn body(&self) -> Option<Body> {
+        self.data.body().map(|handle| Body::File(self.table.clone(), handle))
+    }
+
+    fn pin(&self) -> Value {
+        let range = self.data.value_range();
+        Value::shared(self.data.block().clone(), range.start, range.len())
+    }
+}
