@@ -132,6 +132,11 @@ impl<'a> Decoder<'a> {
         Err(DecodeError { offset: start, reason: "varint exceeds 64 bits" })
     }
 
+    /// Takes a signed integer as [`put_signed`] wrote it.
+    pub fn signed(&mut self) -> Result<i64, DecodeError> {
+        Ok(unzigzag(self.varint()?))
+    }
+
     /// Takes a varint that must fit 32 bits.
     pub fn varint_u32(&mut self) -> Result<u32, DecodeError> {
         let error = self.error("varint exceeds 32 bits");
@@ -195,6 +200,21 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+/// Appends a signed integer: a varint of its [`zigzag`].
+pub fn put_signed(out: &mut Vec<u8>, value: i64) {
+    put_varint(out, zigzag(value));
+}
+
+/// Maps 0, -1, 1, -2 ... to 0, 1, 2, 3 ..., so that small absolute values are small numbers.
+pub fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63) as u64
+}
+
+/// Undoes [`zigzag`].
+pub fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 /// Appends a length and `bytes`.
@@ -262,8 +282,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_put_is_taken(a: u16, b: u32, c: u64, d: u128, e: u64, f: Vec<u8>) {
+        fn what_is_put_is_taken(a: u16, b: u32, c: u64, d: u128, e: u64, f: Vec<u8>, g: i64) {
             let mut out = Vec::new();
+            put_signed(&mut out, g);
             put_u16(&mut out, a);
             put_u32(&mut out, b);
             put_u64(&mut out, c);
@@ -273,6 +294,7 @@ mod tests {
             prop_assert_eq!(out.len() - before, varint_len(e));
             put_slice(&mut out, &f);
             let mut decoder = Decoder::new(&out);
+            prop_assert_eq!(decoder.signed(), Ok(g));
             prop_assert_eq!(decoder.u16(), Ok(a));
             prop_assert_eq!(decoder.u32(), Ok(b));
             prop_assert_eq!(decoder.u64(), Ok(c));

@@ -236,6 +236,17 @@ impl Bitmap {
         self.words.iter().map(|w| w.count_ones() as usize).sum()
     }
 
+    /// Number of set bits before `index`, which may be the length.
+    pub fn count_before(&self, index: usize) -> usize {
+        assert!(index <= self.len, "bit outside the bitmap");
+        let whole: u32 = self.words[..index / 64].iter().map(|word| word.count_ones()).sum();
+        let part = match index % 64 {
+            0 => 0,
+            bits => (self.words[index / 64] & ((1 << bits) - 1)).count_ones(),
+        };
+        (whole + part) as usize
+    }
+
     /// The bits, 64 to a word, lowest first; bits past the end are clear.
     pub fn words(&self) -> &[u64] {
         &self.words
