@@ -28,6 +28,9 @@ pub enum Error {
     /// No such retention policy.
     #[error("retention policy not found: {0}")]
     PolicyNotFound(String),
+    /// The databases refused or failed; the kinds of the cause tell more.
+    #[error(transparent)]
+    Tsdb(#[from] firndb_tsdb::Error),
     /// A limit of the configuration was reached: ask for less.
     #[error("{name} limit exceeded: ({found}/{limit})")]
     Limit {

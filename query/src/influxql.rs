@@ -7,7 +7,9 @@ pub mod ast;
 pub mod duration;
 pub mod keyword;
 pub mod lexer;
+pub mod lower;
 pub mod parser;
+pub mod time;
 
 pub use ast::Statement;
 pub use parser::{Param, Params, parse};
