@@ -2,26 +2,7 @@
 
 use regex::Regex;
 
-/// A condition on the tags of a series. A tag that the series does not have is `""`.
-#[derive(Debug, Clone)]
-pub enum TagPredicate {
-    /// Every series.
-    True,
-    /// No series.
-    False,
-    /// The value of the key is this.
-    Equal(String, String),
-    /// The value of the key is another.
-    NotEqual(String, String),
-    /// The value of the key matches somewhere.
-    Matches(String, Regex),
-    /// The value of the key matches nowhere.
-    NotMatches(String, Regex),
-    /// All hold.
-    And(Vec<TagPredicate>),
-    /// One holds at least.
-    Or(Vec<TagPredicate>),
-}
+pub use crate::model::TagPredicate;
 
 /// A condition on a name.
 #[derive(Debug, Clone)]
