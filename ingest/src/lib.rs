@@ -5,3 +5,9 @@
 pub mod precision;
 
 pub mod line_protocol;
+
+pub mod metrics;
+
+pub mod body;
+
+pub mod http;
