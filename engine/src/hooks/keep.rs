@@ -1,27 +1,188 @@
 //! Which versions of a key a flush or compaction keeps: the engine's own [`EntryMerge`].
+//!
+//! Live snapshots cut the versions of a key into stripes: two versions are in one stripe when no
+//! snapshot sees the older one without the newer. Nobody can ever ask for more than the newest
+//! state of each stripe, so a stripe leaves at most one version:
+//!
+//! - a put, and all below it in the stripe goes;
+//! - a delete, likewise; at the bottom it goes too, unless an older stripe left something that it
+//!   must hide from later readers;
+//! - operands are folded, onto the put or delete below them where the stripe has one (a put), onto
+//!   nothing where nothing lies below at all (a put), else into one operand. Never onto a
+//!   version of an older stripe: a snapshot still sees that one bare.
+//!
+//! What is left has the sequence number of the newest version it came from. The decision is one pure
+//! function, [`keep`]; [`KeepMerge`] feeds it one key at a time.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{EntryMerge, EntrySink, Hooks, InputEntry, MergeContext};
-use crate::Result;
+use crate::key::{Kind, Seq};
+use crate::scan::Body;
+use crate::{Error, Result};
+
+/// One version that is left of a key, in terms of the positions of the versions given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// The version at this position, as it is.
+    AsIs(usize),
+    /// The operands at these positions folded onto the put at `base`; becomes a version of `kind`.
+    Fold {
+        /// Newest first.
+        operands: Range<usize>,
+        /// The put below them, if any.
+        base: Option<usize>,
+        /// `Put` when the value is final, `Merge` when something below may still count.
+        kind: Kind,
+    },
+}
+
+/// How many of the live `snapshots` (ascending) do not see a version with this number.
+fn stripe(snapshots: &[Seq], seq: Seq) -> usize {
+    snapshots.partition_point(|snapshot| *snapshot < seq)
+}
+
+/// Says what is left of the `versions` of one key (newest first), given the live `snapshots`
+/// (ascending). `is_bottom`: no older version exists anywhere else. The answer, newest first,
+/// replaces `out`.
+pub fn keep(versions: &[(Seq, Kind)], snapshots: &[Seq], is_bottom: bool, out: &mut Vec<Kept>) {
+    out.clear();
+    let mut is_any_below = !is_bottom;
+    // From the oldest stripe up: whether something is left below decides about deletes.
+    let mut end = versions.len();
+    while end > 0 {
+        let this = stripe(snapshots, versions[end - 1].0);
+        let mut start = end - 1;
+        while start > 0 && stripe(snapshots, versions[start - 1].0) == this {
+            start -= 1;
+        }
+        if let Some(kept) = keep_stripe(versions, start..end, is_any_below) {
+            is_any_below = true;
+            out.push(kept);
+        }
+        end = start;
+    }
+    out.reverse();
+}
+
+/// What is left of one stripe.
+fn keep_stripe(versions: &[(Seq, Kind)], stripe: Range<usize>, is_any_below: bool) -> Option<Kept> {
+    let start = stripe.start;
+    let operand_count =
+        versions[stripe.clone()].iter().take_while(|(_, kind)| *kind == Kind::Merge).count();
+    let operands = start..start + operand_count;
+    let base = (operands.end < stripe.end).then_some(operands.end);
+    match (operand_count, base.map(|base| (base, versions[base].1))) {
+        (0, Some((_, Kind::Delete))) if !is_any_below => None,
+        (0, _) => Some(Kept::AsIs(start)),
+        (_, Some((base, Kind::Put))) => {
+            Some(Kept::Fold { operands, base: Some(base), kind: Kind::Put })
+        }
+        (_, Some(_)) => Some(Kept::Fold { operands, base: None, kind: Kind::Put }),
+        (_, None) if !is_any_below => Some(Kept::Fold { operands, base: None, kind: Kind::Put }),
+        (1, None) => Some(Kept::AsIs(start)),
+        (_, None) => Some(Kept::Fold { operands, base: None, kind: Kind::Merge }),
+    }
+}
 
 /// The engine's own merge, for keyspaces whose hooks bring none.
+///
+/// Holds the versions of one key at a time. A version below a put or delete of its own stripe is
+/// passed over as it comes, so that a key written a million times costs no memory.
 #[derive(Debug)]
-pub struct KeepMerge {}
+pub struct KeepMerge {
+    hooks: Arc<dyn Hooks>,
+    snapshots: Vec<Seq>,
+    is_bottom: bool,
+    key: Vec<u8>,
+    versions: Vec<(Seq, Kind)>,
+    values: Vec<u8>,
+    /// For each version the end of its value in `values`, and its body.
+    ends: Vec<(usize, Option<Body>)>,
+    kept: Vec<Kept>,
+}
 
 impl KeepMerge {
     /// A merge for one job; `hooks` folds operands.
-    pub fn new(_hooks: Arc<dyn Hooks>, _context: &MergeContext) -> Self {
-        todo!()
+    pub fn new(hooks: Arc<dyn Hooks>, context: &MergeContext) -> Self {
+        debug_assert!(context.snapshots.is_sorted(), "snapshots ascend");
+        KeepMerge {
+            hooks,
+            snapshots: context.snapshots.clone(),
+            is_bottom: context.is_bottom,
+            key: Vec::new(),
+            versions: Vec::new(),
+            values: Vec::new(),
+            ends: Vec::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// Whether a version with this number is hidden from everybody by the one before it.
+    fn is_hidden(&self, seq: Seq) -> bool {
+        self.versions.last().is_some_and(|(newer, kind)| {
+            *kind != Kind::Merge && stripe(&self.snapshots, *newer) == stripe(&self.snapshots, seq)
+        })
+    }
+
+    fn value(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before].0);
+        &self.values[start..self.ends[index].0]
+    }
+
+    /// Writes what is left of the key, and forgets it.
+    fn write_key(&mut self, out: &mut dyn EntrySink) -> Result<()> {
+        let mut kept = std::mem::take(&mut self.kept);
+        keep(&self.versions, &self.snapshots, self.is_bottom, &mut kept);
+        for one in &kept {
+            match one {
+                Kept::AsIs(index) => {
+                    let (seq, kind) = self.versions[*index];
+                    let body = self.ends[*index].1.as_ref().map(Body::read_all).transpose()?;
+                    out.put(&self.key, seq, kind, self.value(*index), body.as_deref())?;
+                }
+                Kept::Fold { operands, base, kind } => {
+                    let value = self.fold(operands.clone(), *base)?;
+                    out.put(&self.key, self.versions[operands.start].0, *kind, &value, None)?;
+                }
+            }
+        }
+        self.kept = kept;
+        self.versions.clear();
+        self.values.clear();
+        self.ends.clear();
+        Ok(())
+    }
+
+    fn fold(&self, operands: Range<usize>, base: Option<usize>) -> Result<Vec<u8>> {
+        let oldest_first: Vec<&[u8]> = operands.rev().map(|index| self.value(index)).collect();
+        let base = base.map(|index| self.value(index));
+        self.hooks.merge_operands(&self.key, base, &oldest_first).ok_or_else(|| Error::Invalid {
+            reason: "a merge operand without an operator".to_owned(),
+        })
     }
 }
 
 impl EntryMerge for KeepMerge {
-    fn entry(&mut self, _entry: InputEntry<'_>, _out: &mut dyn EntrySink) -> Result<()> {
-        todo!()
+    fn entry(&mut self, entry: InputEntry<'_>, out: &mut dyn EntrySink) -> Result<()> {
+        if self.versions.is_empty() || self.key != entry.key {
+            self.write_key(out)?;
+            self.key.clear();
+            self.key.extend_from_slice(entry.key);
+        } else if self.is_hidden(entry.seq) {
+            return Ok(());
+        }
+        self.versions.push((entry.seq, entry.kind));
+        self.values.extend_from_slice(entry.value);
+        self.ends.push((self.values.len(), entry.body));
+        Ok(())
     }
 
-    fn finish(&mut self, _out: &mut dyn EntrySink) -> Result<()> {
-        todo!()
+    fn finish(&mut self, out: &mut dyn EntrySink) -> Result<()> {
+        self.write_key(out)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
-//! Hooks of plain KV, with an optional merge operator.
+//! Hooks of plain KV: the skip list as memtable, the engine's own merge of versions, and a merge
+//! operator where the keyspace has one.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{EntryMerge, Hooks, MergeContext};
@@ -8,19 +10,27 @@ use crate::memtable::Memtable;
 use crate::memtable::skiplist::SkipListMemtable;
 use crate::{Error, Result};
 
-/// Combines operands (oldest first) onto a base; see [`Hooks::merge_operands`].
-pub type MergeFn = fn(key: &[u8], base: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8>;
+/// Combines operands (oldest first) onto a base; see [`Hooks::merge_operands`] for what it must
+/// keep to. It cannot refuse: an operand it does not understand it leaves out.
+pub type MergeFn = dyn Fn(&[u8], Option<&[u8]>, &[&[u8]]) -> Vec<u8> + Send + Sync;
 
 /// Hooks of plain KV.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Plain {
-    merge: Option<MergeFn>,
+    merge: Option<Arc<MergeFn>>,
 }
 
 impl Plain {
-    /// Plain KV with a merge operator.
-    pub fn with_merge(merge: MergeFn) -> Self {
-        Plain { merge: Some(merge) }
+    /// Plain KV without a merge operator: `Merge` is refused.
+    pub fn new() -> Self {
+        Plain::default()
+    }
+
+    /// Plain KV with a merge operator: key, base, operands oldest first.
+    pub fn with_merge(
+        merge: impl Fn(&[u8], Option<&[u8]>, &[&[u8]]) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        Plain { merge: Some(Arc::new(merge)) }
     }
 }
 
@@ -49,6 +59,12 @@ impl Hooks for Plain {
         base: Option<&[u8]>,
         operands: &[&[u8]],
     ) -> Option<Vec<u8>> {
-        self.merge.map(|merge| merge(key, base, operands))
+        self.merge.as_ref().map(|merge| merge(key, base, operands))
+    }
+}
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plain").field("merges", &self.merge.is_some()).finish()
     }
 }

@@ -1,58 +1,209 @@
 //! Several cursors as one.
+//!
+//! The inputs stand in a binary heap whose top is the current entry: the least when walking
+//! forward, the greatest when walking backward. Entries are in one total order: key, then sequence
+//! number descending, then position of the input; so walking back gives exactly what walking forward
+//! gave, reversed, also where two inputs hold the same version.
+//!
+//! When the direction turns, every other input is sought anew to the far side of the current entry.
+
+use std::cmp::Ordering;
 
 use super::{Body, Cursor, Value};
 use crate::Result;
-use crate::key::{Kind, Seq};
+use crate::key::{Kind, Seq, internal_cmp};
 
 /// Walks several cursors as one, in internal order. Of entries with equal key and sequence
 /// number, that of the earlier input comes first.
-pub struct MergingCursor {}
+pub struct MergingCursor {
+    inputs: Vec<Box<dyn Cursor>>,
+    /// Positions of the inputs that stand at an entry, as a heap.
+    heap: Vec<usize>,
+    is_backward: bool,
+    /// The current key, while the direction turns.
+    turn_key: Vec<u8>,
+}
 
 impl MergingCursor {
     /// A cursor over `inputs`, newest first.
-    pub fn new(_inputs: Vec<Box<dyn Cursor>>) -> Self {
-        todo!()
+    pub fn new(inputs: Vec<Box<dyn Cursor>>) -> Self {
+        let heap = Vec::with_capacity(inputs.len());
+        MergingCursor { inputs, heap, is_backward: false, turn_key: Vec::new() }
+    }
+
+    /// How the entries of two inputs compare.
+    fn cmp(&self, a: usize, b: usize) -> Ordering {
+        let (left, right) = (&self.inputs[a], &self.inputs[b]);
+        internal_cmp((left.key(), left.seq()), (right.key(), right.seq())).then(a.cmp(&b))
+    }
+
+    /// Whether the entry of input `a` is walked before that of input `b`.
+    fn precedes(&self, a: usize, b: usize) -> bool {
+        let order = self.cmp(a, b);
+        if self.is_backward { order.is_gt() } else { order.is_lt() }
+    }
+
+    /// Moves every input, then finds the current one. After an error there is none.
+    fn seek_each(
+        &mut self,
+        is_backward: bool,
+        mut seek: impl FnMut(&mut dyn Cursor) -> Result<()>,
+    ) -> Result<()> {
+        self.heap.clear();
+        for input in &mut self.inputs {
+            seek(&mut **input)?;
+        }
+        self.is_backward = is_backward;
+        self.build_heap();
+        Ok(())
+    }
+
+    fn build_heap(&mut self) {
+        let inputs = &self.inputs;
+        self.heap.clear();
+        self.heap.extend((0..inputs.len()).filter(|index| inputs[*index].valid()));
+        for index in (0..self.heap.len() / 2).rev() {
+            self.sift_down(index);
+        }
+    }
+
+    fn sift_down(&mut self, mut index: usize) {
+        loop {
+            let mut child = 2 * index + 1;
+            if child >= self.heap.len() {
+                return;
+            }
+            let other = child + 1;
+            if other < self.heap.len() && self.precedes(self.heap[other], self.heap[child]) {
+                child = other;
+            }
+            if !self.precedes(self.heap[child], self.heap[index]) {
+                return;
+            }
+            self.heap.swap(index, child);
+            index = child;
+        }
+    }
+
+    /// Moves the current input on in the current direction.
+    fn advance(&mut self) -> Result<()> {
+        let top = &mut self.inputs[self.heap[0]];
+        let moved = if self.is_backward { top.prev() } else { top.next() };
+        if let Err(error) = moved {
+            self.heap.clear();
+            return Err(error);
+        }
+        if !top.valid() {
+            self.heap.swap_remove(0);
+        }
+        self.sift_down(0);
+        Ok(())
+    }
+
+    /// Seeks every input but the current one to the side of the current entry that will be walked.
+    fn turn(&mut self) -> Result<()> {
+        let top = self.heap[0];
+        let seq = self.inputs[top].seq();
+        self.turn_key.clear();
+        self.turn_key.extend_from_slice(self.inputs[top].key());
+        self.heap.clear(); // at no entry, should a seek fail
+        self.is_backward = !self.is_backward;
+        for (index, input) in self.inputs.iter_mut().enumerate() {
+            if index == top {
+                continue;
+            }
+            input.seek(&self.turn_key)?;
+            while input.valid()
+                && internal_cmp((input.key(), input.seq()), (&self.turn_key, seq))
+                    .then(index.cmp(&top))
+                    .is_lt()
+            {
+                input.next()?;
+            }
+            if self.is_backward {
+                if input.valid() { input.prev()? } else { input.seek_last()? }
+            }
+        }
+        self.build_heap();
+        Ok(())
+    }
+
+    fn top(&self) -> &dyn Cursor {
+        &*self.inputs[self.heap[0]]
     }
 }
 
 impl Cursor for MergingCursor {
     fn seek_first(&mut self) -> Result<()> {
-        todo!()
+        self.seek_each(false, |input| input.seek_first())
     }
+
     fn seek_last(&mut self) -> Result<()> {
-        todo!()
+        self.seek_each(true, |input| input.seek_last())
     }
-    fn seek(&mut self, _key: &[u8]) -> Result<()> {
-        todo!()
+
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        self.seek_each(false, |input| input.seek(key))
     }
-    fn seek_before(&mut self, _key: &[u8]) -> Result<()> {
-        todo!()
+
+    fn seek_before(&mut self, key: &[u8]) -> Result<()> {
+        self.seek_each(true, |input| input.seek_before(key))
     }
+
     fn next(&mut self) -> Result<()> {
-        todo!()
+        if self.heap.is_empty() {
+            return Ok(());
+        }
+        if self.is_backward {
+            self.turn()?;
+        }
+        self.advance()
     }
+
     fn prev(&mut self) -> Result<()> {
-        todo!()
+        if self.heap.is_empty() {
+            return Ok(());
+        }
+        if !self.is_backward {
+            self.turn()?;
+        }
+        self.advance()
     }
+
     fn valid(&self) -> bool {
-        todo!()
+        !self.heap.is_empty()
     }
+
     fn key(&self) -> &[u8] {
-        todo!()
+        self.top().key()
     }
+
     fn seq(&self) -> Seq {
-        todo!()
+        self.top().seq()
     }
+
     fn kind(&self) -> Kind {
-        todo!()
+        self.top().kind()
     }
+
     fn value(&self) -> &[u8] {
-        todo!()
+        self.top().value()
     }
+
     fn body(&self) -> Option<Body> {
-        todo!()
+        self.top().body()
     }
+
     fn pin(&self) -> Value {
-        todo!()
+        self.top().pin()
+    }
+}
+
+impl std::fmt::Debug for MergingCursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MergingCursor")
+            .field("inputs", &self.inputs.len())
+            .field("valid", &self.heap.len())
+            .finish_non_exhaustive()
     }
 }

@@ -44,6 +44,12 @@ impl Value {
     }
 }
 
+impl Default for Value {
+    fn default() -> Self {
+        Value(Repr::Owned(Vec::new()))
+    }
+}
+
 impl Deref for Value {
     type Target = [u8];
 

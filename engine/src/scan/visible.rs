@@ -1,96 +1,280 @@
 //! What a reader at a snapshot sees of all the versions.
+//!
+//! Of each key the newest version at or below the snapshot counts: a put is the value, a delete
+//! hides the key, a merge operand is folded with those below it onto the next put (or onto nothing).
+//!
+//! Walking forward, a put is shown where it lies and nothing is copied. A folded value, and every
+//! value when walking backward (versions then come oldest first), is kept beside the cursor,
+//! which has gone on to the next key by then; a value in a block is kept by keeping the block.
 
 use std::sync::Arc;
 
 use super::bounds::Bounds;
 use super::{Cursor, Value};
-use crate::Result;
 use crate::hooks::Hooks;
-use crate::key::Seq;
+use crate::key::{Kind, Seq};
+use crate::{Error, Result};
 
 /// Walks the keys that exist at a snapshot, each with its value, both ways, within bounds.
 pub struct VisibleCursor<C: Cursor = Box<dyn Cursor>> {
-    _inner: C,
+    inner: C,
+    hooks: Arc<dyn Hooks>,
+    snapshot: Seq,
+    bounds: Bounds,
+    place: Place,
+    /// The current key when `place` is `Kept`; scratch otherwise.
+    key: Vec<u8>,
+    value: Value,
+}
+
+/// Where the current key is, and where the inner cursor is then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// There is none.
+    Nowhere,
+    /// At the inner cursor, which stands at the visible put.
+    Inner,
+    /// In `key` and `value`; the inner cursor is past them, going forward.
+    KeptForward,
+    /// In `key` and `value`; the inner cursor is before the first version of the key.
+    KeptBackward,
 }
 
 impl<C: Cursor> VisibleCursor<C> {
     /// The keys of `inner` that a reader at `snapshot` sees within `bounds`. Stands before the
     /// first key; seek first.
-    pub fn new(_inner: C, _hooks: Arc<dyn Hooks>, _snapshot: Seq, _bounds: Bounds) -> Self {
-        todo!()
+    pub fn new(inner: C, hooks: Arc<dyn Hooks>, snapshot: Seq, bounds: Bounds) -> Self {
+        let (key, value) = (Vec::new(), Value::default());
+        VisibleCursor { inner, hooks, snapshot, bounds, place: Place::Nowhere, key, value }
     }
 
     /// Moves to the first key inside the bounds.
     pub fn seek_first(&mut self) -> Result<()> {
-        todo!()
+        self.place = Place::Nowhere;
+        match &self.bounds.lower {
+            Some(lower) => self.inner.seek(lower)?,
+            None => self.inner.seek_first()?,
+        }
+        self.find_forward()
     }
 
     /// Moves to the last key inside the bounds.
     pub fn seek_last(&mut self) -> Result<()> {
-        todo!()
+        self.place = Place::Nowhere;
+        match &self.bounds.upper {
+            Some(upper) => self.inner.seek_before(upper)?,
+            None => self.inner.seek_last()?,
+        }
+        self.find_backward()
     }
 
     /// Moves to the first key at or after `key`, inside the bounds.
-    pub fn seek(&mut self, _key: &[u8]) -> Result<()> {
-        todo!()
+    pub fn seek(&mut self, key: &[u8]) -> Result<()> {
+        if self.bounds.is_below(key) {
+            return self.seek_first();
+        }
+        self.place = Place::Nowhere;
+        self.inner.seek(key)?;
+        self.find_forward()
     }
 
     /// Moves to the last key before `key`, inside the bounds.
-    pub fn seek_before(&mut self, _key: &[u8]) -> Result<()> {
-        todo!()
+    pub fn seek_before(&mut self, key: &[u8]) -> Result<()> {
+        if self.bounds.is_above(key) {
+            return self.seek_last();
+        }
+        self.place = Place::Nowhere;
+        self.inner.seek_before(key)?;
+        self.find_backward()
     }
 
     /// Moves to the next key.
-    #[allow(clippy::should_implement_trait)]
+    #[expect(clippy::should_implement_trait, reason = "a cursor, not an iterator: it may fail")]
     pub fn next(&mut self) -> Result<()> {
-        todo!()
+        match self.place {
+            Place::Nowhere => return Ok(()),
+            Place::Inner => self.keep_key(),
+            Place::KeptForward => {}
+            Place::KeptBackward => {
+                self.place = Place::Nowhere;
+                self.inner.seek(&self.key)?;
+            }
+        }
+        self.place = Place::Nowhere;
+        self.skip_key()?;
+        self.find_forward()
     }
 
     /// Moves to the previous key.
     pub fn prev(&mut self) -> Result<()> {
-        todo!()
+        match self.place {
+            Place::Nowhere => return Ok(()),
+            Place::Inner => self.keep_key(),
+            Place::KeptForward | Place::KeptBackward => {}
+        }
+        if std::mem::replace(&mut self.place, Place::Nowhere) != Place::KeptBackward {
+            self.inner.seek_before(&self.key)?;
+        }
+        self.find_backward()
     }
 
     /// Whether the cursor is at a key.
     pub fn valid(&self) -> bool {
-        todo!()
+        self.place != Place::Nowhere
     }
 
     /// The key.
     pub fn key(&self) -> &[u8] {
-        todo!()
+        if self.place == Place::Inner { self.inner.key() } else { &self.key }
     }
 
     /// Its value.
     pub fn value(&self) -> &[u8] {
-        todo!()
+        if self.place == Place::Inner { self.inner.value() } else { &self.value }
     }
 
     /// Its value, kept alive; without a copy where it lies in a block.
     pub fn pin(&self) -> Value {
-        todo!()
+        if self.place == Place::Inner { self.inner.pin() } else { self.value.clone() }
+    }
+
+    fn keep_key(&mut self) {
+        self.key.clear();
+        self.key.extend_from_slice(self.inner.key());
+    }
+
+    /// Moves the inner cursor past the versions of the kept key.
+    fn skip_key(&mut self) -> Result<()> {
+        while self.inner.valid() && self.inner.key() == self.key {
+            self.inner.next()?;
+        }
+        Ok(())
+    }
+
+    /// From a version that may be too new, to the first key that is visible.
+    fn find_forward(&mut self) -> Result<()> {
+        while self.inner.valid() && !self.bounds.is_above(self.inner.key()) {
+            if self.inner.seq() > self.snapshot {
+                self.inner.next()?;
+                continue;
+            }
+            match self.inner.kind() {
+                Kind::Put => {
+                    self.place = Place::Inner;
+                    return Ok(());
+                }
+                Kind::Merge => {
+                    self.keep_key();
+                    self.value = self.fold_forward()?;
+                    self.place = Place::KeptForward;
+                    return Ok(());
+                }
+                Kind::Delete | Kind::Append => {
+                    self.keep_key();
+                    self.skip_key()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds the operands of the kept key; the inner cursor stands at the newest.
+    fn fold_forward(&mut self) -> Result<Value> {
+        let mut lookup = Lookup::new(&self.key);
+        while self.inner.valid() && self.inner.key() == self.key {
+            let inner = &self.inner;
+            if !lookup.add(inner.kind(), || inner.pin()) {
+                break;
+            }
+            self.inner.next()?;
+        }
+        Ok(lookup.finish(&*self.hooks)?.unwrap_or_default())
+    }
+
+    /// From the newest-but-last version of a key (the oldest is met first) to the first key,
+    /// going down, that is visible.
+    fn find_backward(&mut self) -> Result<()> {
+        while self.inner.valid() && !self.bounds.is_below(self.inner.key()) {
+            self.keep_key();
+            let mut base = None;
+            let mut operands = Vec::new();
+            while self.inner.valid() && self.inner.key() == self.key {
+                if self.inner.seq() <= self.snapshot {
+                    match self.inner.kind() {
+                        Kind::Merge => operands.push(self.inner.pin()),
+                        kind => {
+                            operands.clear();
+                            base = (kind == Kind::Put).then(|| self.inner.pin());
+                        }
+                    }
+                }
+                self.inner.prev()?;
+            }
+            if let Some(value) = fold(&*self.hooks, &self.key, base, &operands)? {
+                self.value = value;
+                self.place = Place::KeptBackward;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<C: Cursor> std::fmt::Debug for VisibleCursor<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VisibleCursor")
+            .field("snapshot", &self.snapshot)
+            .field("bounds", &self.bounds)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
     }
 }
 
 /// Collects what a point read meets, newest first, until the value is known.
 #[derive(Debug)]
 pub struct Lookup<'a> {
-    _key: &'a [u8],
+    key: &'a [u8],
+    base: Option<Value>,
+    /// Newest first.
+    operands: Vec<Value>,
 }
 
 impl<'a> Lookup<'a> {
     /// A point read of `key`.
-    pub fn new(_key: &'a [u8]) -> Self {
-        todo!()
+    pub fn new(key: &'a [u8]) -> Self {
+        Lookup { key, base: None, operands: Vec::new() }
     }
 
     /// Takes the next older version; `pin` is called when its value matters. `false`: enough.
-    pub fn add(&mut self, _kind: crate::key::Kind, _pin: impl FnOnce() -> Value) -> bool {
-        todo!()
+    pub fn add(&mut self, kind: Kind, pin: impl FnOnce() -> Value) -> bool {
+        match kind {
+            Kind::Put => self.base = Some(pin()),
+            Kind::Merge => self.operands.push(pin()),
+            Kind::Delete | Kind::Append => {}
+        }
+        kind == Kind::Merge
     }
 
     /// The value, merge operands folded.
-    pub fn finish(self, _hooks: &dyn Hooks) -> Result<Option<Value>> {
-        todo!()
+    pub fn finish(mut self, hooks: &dyn Hooks) -> Result<Option<Value>> {
+        self.operands.reverse();
+        fold(hooks, self.key, self.base, &self.operands)
+    }
+}
+
+/// The value of a key: `operands`, oldest first, on `base`. None when there is neither.
+fn fold(
+    hooks: &dyn Hooks,
+    key: &[u8],
+    base: Option<Value>,
+    operands: &[Value],
+) -> Result<Option<Value>> {
+    if operands.is_empty() {
+        return Ok(base);
+    }
+    let operands: Vec<&[u8]> = operands.iter().map(|operand| &**operand).collect();
+    match hooks.merge_operands(key, base.as_deref(), &operands) {
+        Some(value) => Ok(Some(value.into())),
+        None => Err(Error::Invalid { reason: "a merge operand without an operator".to_owned() }),
     }
 }
