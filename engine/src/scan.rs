@@ -159,3 +159,6 @@ impl Body {
         Ok(out)
     }
 }
+
+#[cfg(test)]
+mod tests;

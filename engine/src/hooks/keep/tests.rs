@@ -1,1 +1,184 @@
+//! `keep` against a reader that looks at every version: exhaustive over short histories.
 
+use super::*;
+use crate::hooks::Plain;
+
+const KINDS: [Kind; 3] = [Kind::Put, Kind::Delete, Kind::Merge];
+
+/// A version whose value is a list of ids: a put sets it, an operand appends to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Version {
+    seq: Seq,
+    kind: Kind,
+    value: Vec<u8>,
+}
+
+/// What a reader at `snapshot` sees of `versions`, newest first: walks all of them, oldest first.
+fn read(versions: &[Version], snapshot: Seq) -> Option<Vec<u8>> {
+    let mut state: Option<Vec<u8>> = None;
+    for version in versions.iter().rev().filter(|version| version.seq <= snapshot) {
+        match version.kind {
+            Kind::Put => state = Some(version.value.clone()),
+            Kind::Delete => state = None,
+            _ => state.get_or_insert_default().extend_from_slice(&version.value),
+        }
+    }
+    state
+}
+
+fn append(_: &[u8], base: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
+    [base.unwrap_or_default(), &operands.concat()].concat()
+}
+
+/// What `keep` leaves of `versions`.
+fn apply_keep(versions: &[Version], snapshots: &[Seq], is_bottom: bool) -> Vec<Version> {
+    let states: Vec<_> = versions.iter().map(|version| (version.seq, version.kind)).collect();
+    let mut kept = Vec::new();
+    keep(&states, snapshots, is_bottom, &mut kept);
+    kept.into_iter()
+        .map(|kept| match kept {
+            Kept::AsIs(index) => versions[index].clone(),
+            Kept::Fold { operands, base, kind } => {
+                let newest = operands.start;
+                let values: Vec<_> = operands.rev().map(|index| &*versions[index].value).collect();
+                let base = base.map(|index| &*versions[index].value);
+                Version { seq: versions[newest].seq, kind, value: append(b"", base, &values) }
+            }
+        })
+        .collect()
+}
+
+/// What `KeepMerge` leaves of `versions`, between two other keys.
+fn apply_merge(versions: &[Version], snapshots: &[Seq], is_bottom: bool) -> Vec<Version> {
+    struct Sink(Vec<(Vec<u8>, Version)>);
+    impl EntrySink for Sink {
+        fn put(
+            &mut self,
+            key: &[u8],
+            seq: Seq,
+            kind: Kind,
+            value: &[u8],
+            _: Option<&[u8]>,
+        ) -> Result<()> {
+            self.0.push((key.to_vec(), Version { seq, kind, value: value.to_vec() }));
+            Ok(())
+        }
+    }
+    let context =
+        MergeContext { is_flush: false, is_bottom, is_final: false, snapshots: snapshots.to_vec() };
+    let mut merge = KeepMerge::new(Arc::new(Plain::with_merge(append)), &context);
+    let mut sink = Sink(Vec::new());
+    let other = Version { seq: 5, kind: Kind::Put, value: b"other".to_vec() };
+    let entries = std::iter::once((b"a", &other))
+        .chain(versions.iter().map(|version| (b"b", version)))
+        .chain(std::iter::once((b"c", &other)));
+    for (key, version) in entries {
+        let Version { seq, kind, value } = version;
+        let entry = InputEntry { key, seq: *seq, kind: *kind, value, body: None };
+        merge.entry(entry, &mut sink).unwrap();
+    }
+    merge.finish(&mut sink).unwrap();
+    assert_eq!(sink.0.first(), Some(&(b"a".to_vec(), other.clone())));
+    assert_eq!(sink.0.last(), Some(&(b"c".to_vec(), other)));
+    let count = sink.0.len();
+    sink.0.into_iter().map(|(_, version)| version).skip(1).take(count - 2).collect()
+}
+
+/// What must hold of what is left: the same answers to every live reader, whatever lies below.
+fn check(versions: &[Version], snapshots: &[Seq], is_bottom: bool, below: &[Version]) {
+    let describe = || format!("{versions:?} at {snapshots:?} bottom {is_bottom} over {below:?}");
+    let left = apply_keep(versions, snapshots, is_bottom);
+    let newest_first = |left: &[Version]| left.windows(2).all(|pair| pair[0].seq > pair[1].seq);
+    assert!(newest_first(&left), "{}: {left:?}", describe());
+    assert!(left.len() <= snapshots.len() + 1, "{}: {left:?}", describe());
+    let all = [versions, below].concat();
+    let all_left = [&left, below].concat();
+    for snapshot in snapshots.iter().copied().chain([Seq::MAX]) {
+        assert_eq!(read(&all, snapshot), read(&all_left, snapshot), "{}", describe());
+    }
+    if is_bottom {
+        assert!(left.iter().all(|version| version.kind != Kind::Merge || left.len() > 1));
+        let oldest = left.last();
+        assert!(oldest.is_none_or(|version| version.kind == Kind::Put), "{}", describe());
+    }
+    assert_eq!(apply_merge(versions, snapshots, is_bottom), left, "{}", describe());
+}
+
+/// Every subset of `0..=places` with at most four members, as bits.
+fn snapshot_sets(places: u32) -> impl Iterator<Item = Vec<Seq>> {
+    (0..1u32 << (places + 1)).filter(|bits| bits.count_ones() <= 4).map(move |bits| {
+        (0..=places).filter(|place| bits & 1 << place != 0).map(|place| place as Seq * 10).collect()
+    })
+}
+
+fn histories(count: u32, equal: u32) -> impl Iterator<Item = Vec<Version>> {
+    (0..3u32.pow(count)).map(move |mut kinds| {
+        let mut seq = 10;
+        let mut oldest_first = Vec::new();
+        for index in 0..count {
+            if index > 0 && equal & 1 << (index - 1) == 0 {
+                seq += 10;
+            }
+            let kind = KINDS[(kinds % 3) as usize];
+            kinds /= 3;
+            let value = if kind == Kind::Delete { vec![] } else { vec![index as u8 + 1] };
+            oldest_first.push(Version { seq, kind, value });
+        }
+        oldest_first.reverse();
+        oldest_first
+    })
+}
+
+fn belows() -> Vec<Vec<Version>> {
+    let below = |kind, value: &[u8]| vec![Version { seq: 1, kind, value: value.to_vec() }];
+    vec![vec![], below(Kind::Put, b"p"), below(Kind::Delete, b""), below(Kind::Merge, b"m")]
+}
+
+#[test]
+fn readers_see_the_same_of_what_is_left_distinct_numbers() {
+    for count in 0..=6 {
+        for snapshots in snapshot_sets(count) {
+            for versions in histories(count, 0) {
+                check(&versions, &snapshots, true, &[]);
+                // Below the longest histories one kind is enough: shorter ones meet them all.
+                let belows = belows();
+                let belows = if count == 6 { &belows[1..2] } else { &belows[..] };
+                for below in belows {
+                    check(&versions, &snapshots, false, below);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn readers_see_the_same_of_what_is_left_several_in_one_batch() {
+    for count in 2..=4 {
+        for equal in 1..1 << (count - 1) {
+            for snapshots in snapshot_sets(count) {
+                for versions in histories(count, equal) {
+                    check(&versions, &snapshots, true, &[]);
+                    for below in &belows() {
+                        check(&versions, &snapshots, false, below);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_operand_without_an_operator_fails_the_job_instead_of_being_lost() {
+    let context =
+        MergeContext { is_flush: false, is_bottom: true, is_final: false, snapshots: vec![] };
+    struct NoSink;
+    impl EntrySink for NoSink {
+        fn put(&mut self, _: &[u8], _: Seq, _: Kind, _: &[u8], _: Option<&[u8]>) -> Result<()> {
+            panic!("nothing may be written")
+        }
+    }
+    let mut merge = KeepMerge::new(Arc::new(Plain::new()), &context);
+    let entry = InputEntry { key: b"k", seq: 1, kind: Kind::Merge, value: b"1", body: None };
+    merge.entry(entry, &mut NoSink).unwrap();
+    assert!(merge.finish(&mut NoSink).is_err());
+}

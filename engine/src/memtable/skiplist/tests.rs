@@ -1,1 +1,154 @@
+use super::*;
 
+fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Op<'a> {
+    Op { kind: Kind::Put, key, value }
+}
+
+/// The versions of `key` that a reader at `snapshot` meets.
+fn versions(list: &SkipListMemtable, key: &[u8], snapshot: Seq) -> Vec<(Seq, Kind, Vec<u8>)> {
+    let mut found = Vec::new();
+    list.versions(key, snapshot, &mut |seq, kind, value| {
+        found.push((seq, kind, value.to_vec()));
+        true
+    })
+    .unwrap();
+    found
+}
+
+#[test]
+fn versions_come_newest_first_and_stop_at_the_key() {
+    let list = SkipListMemtable::new();
+    list.apply(3, &put(b"b", b"three"));
+    list.apply(1, &put(b"b", b"one"));
+    list.apply(2, &put(b"a", b"other"));
+    list.apply(9, &put(b"bb", b"other"));
+    list.apply(5, &Op { kind: Kind::Delete, key: b"b", value: b"" });
+    let five = (5, Kind::Delete, b"".to_vec());
+    let three = (3, Kind::Put, b"three".to_vec());
+    let one = (1, Kind::Put, b"one".to_vec());
+    let cases = [
+        (Seq::MAX, vec![five.clone(), three.clone(), one.clone()]),
+        (5, vec![five, three.clone(), one.clone()]),
+        (4, vec![three, one.clone()]),
+        (1, vec![one]),
+        (0, vec![]),
+    ];
+    for (snapshot, expected) in cases {
+        assert_eq!(versions(&list, b"b", snapshot), expected, "at {snapshot}");
+    }
+    assert_eq!(versions(&list, b"", Seq::MAX), []);
+    assert_eq!(versions(&list, b"c", Seq::MAX), []);
+    let mut visited = 0;
+    list.versions(b"b", Seq::MAX, &mut |_, _, _| {
+        visited += 1;
+        false
+    })
+    .unwrap();
+    assert_eq!(visited, 1);
+}
+
+#[test]
+fn in_one_batch_the_last_operation_is_first_and_every_operand_counts() {
+    let list = SkipListMemtable::new();
+    list.apply(7, &put(b"k", b"1"));
+    list.apply(7, &Op { kind: Kind::Merge, key: b"k", value: b"2" });
+    list.apply(7, &Op { kind: Kind::Merge, key: b"k", value: b"3" });
+    list.apply(7, &put(b"put", b"first"));
+    list.apply(7, &Op { kind: Kind::Delete, key: b"put", value: b"" });
+    list.apply(7, &put(b"put", b"last"));
+    let values = |key| -> Vec<_> {
+        versions(&list, key, 7).into_iter().map(|(_, kind, value)| (kind, value)).collect()
+    };
+    assert_eq!(
+        values(b"k"),
+        [(Kind::Merge, b"3".to_vec()), (Kind::Merge, b"2".to_vec()), (Kind::Put, b"1".to_vec())]
+    );
+    assert_eq!(values(b"put")[0], (Kind::Put, b"last".to_vec()));
+}
+
+#[test]
+fn bytes_grow_with_what_is_stored() {
+    let list = SkipListMemtable::new();
+    assert_eq!(list.bytes(), 0);
+    list.apply(1, &put(b"key", &[0; 1000]));
+    assert_eq!(list.bytes(), 1003 + VERSION_OVERHEAD_BYTES);
+}
+
+#[test]
+fn a_cursor_walks_both_ways_and_outlives_the_handle() {
+    let list = Arc::new(SkipListMemtable::new());
+    let keys: Vec<Vec<u8>> = (0..100u8).map(|number| vec![number, number]).collect();
+    for (index, key) in keys.iter().enumerate().rev() {
+        list.apply(index as Seq + 1, &put(key, &[index as u8]));
+    }
+    let mut cursor = (list.clone() as Arc<dyn Memtable>).cursor();
+    drop(list);
+    assert!(!cursor.valid());
+    cursor.next().unwrap();
+    assert!(!cursor.valid(), "moving from nowhere stays there");
+    cursor.seek_first().unwrap();
+    for (index, key) in keys.iter().enumerate() {
+        assert_eq!((cursor.key(), cursor.seq()), (&key[..], index as Seq + 1));
+        assert_eq!((cursor.kind(), cursor.value()), (Kind::Put, &[index as u8][..]));
+        cursor.next().unwrap();
+    }
+    assert!(!cursor.valid());
+    cursor.seek_last().unwrap();
+    for key in keys.iter().rev() {
+        assert_eq!(cursor.key(), key);
+        cursor.prev().unwrap();
+    }
+    assert!(!cursor.valid());
+    let cases: [(&[u8], Option<u8>, Option<u8>); 5] = [
+        (&[], Some(0), None),
+        (&[5, 5], Some(5), Some(4)),
+        (&[5], Some(5), Some(4)),
+        (&[5, 6], Some(6), Some(5)),
+        (&[200], None, Some(99)),
+    ];
+    for (key, at_or_after, before) in cases {
+        cursor.seek(key).unwrap();
+        assert_eq!(cursor.valid().then(|| cursor.key()[0]), at_or_after, "{key:?}");
+        cursor.seek_before(key).unwrap();
+        assert_eq!(cursor.valid().then(|| cursor.key()[0]), before, "{key:?}");
+    }
+}
+
+#[test]
+fn many_threads_write_and_read_at_once() {
+    const THREADS: u64 = 4;
+    const EACH: u64 = 2_000;
+    let list = Arc::new(SkipListMemtable::new());
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let list = list.clone();
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let key = (number % 500).to_be_bytes();
+                    list.apply(1 + number * THREADS + thread, &put(&key, &thread.to_le_bytes()));
+                }
+            });
+        }
+        let mut cursor = (list.clone() as Arc<dyn Memtable>).cursor();
+        for _ in 0..20 {
+            cursor.seek_first().unwrap();
+            let mut last: Option<(Vec<u8>, Seq)> = None;
+            while cursor.valid() {
+                let this = (cursor.key().to_vec(), cursor.seq());
+                if let Some((key, seq)) = &last {
+                    assert!((key, u64::MAX - seq) < (&this.0, u64::MAX - this.1));
+                }
+                last = Some(this);
+                cursor.next().unwrap();
+            }
+        }
+    });
+    let mut cursor = (list as Arc<dyn Memtable>).cursor();
+    cursor.seek_first().unwrap();
+    let mut count = 0;
+    while cursor.valid() {
+        count += 1;
+        cursor.next().unwrap();
+    }
+    assert_eq!(count, THREADS * EACH);
+}

@@ -1,0 +1,346 @@
+//! Merging and visible cursors against sorted lists.
+
+use std::sync::Arc;
+
+use super::bounds::Bounds;
+use super::merging::MergingCursor;
+use super::visible::{Lookup, VisibleCursor};
+use super::*;
+use crate::hooks::{Hooks, Plain};
+use crate::key::internal_cmp;
+
+/// splitmix64: small, seeded, the same everywhere.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+type Row = (Vec<u8>, Seq, Kind, Vec<u8>);
+
+/// A cursor over a sorted list.
+struct ListCursor {
+    rows: Arc<Vec<Row>>,
+    at: Option<usize>,
+}
+
+impl ListCursor {
+    fn boxed(rows: &Arc<Vec<Row>>) -> Box<dyn Cursor> {
+        Box::new(ListCursor { rows: rows.clone(), at: None })
+    }
+
+    fn row(&self) -> &Row {
+        &self.rows[self.at.expect("at an entry")]
+    }
+}
+
+impl Cursor for ListCursor {
+    fn seek_first(&mut self) -> Result<()> {
+        self.at = (!self.rows.is_empty()).then_some(0);
+        Ok(())
+    }
+    fn seek_last(&mut self) -> Result<()> {
+        self.at = self.rows.len().checked_sub(1);
+        Ok(())
+    }
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        let index = self.rows.partition_point(|row| &*row.0 < key);
+        self.at = (index < self.rows.len()).then_some(index);
+        Ok(())
+    }
+    fn seek_before(&mut self, key: &[u8]) -> Result<()> {
+        self.at = self.rows.partition_point(|row| &*row.0 < key).checked_sub(1);
+        Ok(())
+    }
+    fn next(&mut self) -> Result<()> {
+        self.at = self.at.map(|index| index + 1).filter(|index| *index < self.rows.len());
+        Ok(())
+    }
+    fn prev(&mut self) -> Result<()> {
+        self.at = self.at.and_then(|index| index.checked_sub(1));
+        Ok(())
+    }
+    fn valid(&self) -> bool {
+        self.at.is_some()
+    }
+    fn key(&self) -> &[u8] {
+        &self.row().0
+    }
+    fn seq(&self) -> Seq {
+        self.row().1
+    }
+    fn kind(&self) -> Kind {
+        self.row().2
+    }
+    fn value(&self) -> &[u8] {
+        &self.row().3
+    }
+    fn body(&self) -> Option<Body> {
+        None
+    }
+}
+
+fn random_key(rng: &mut Rng) -> Vec<u8> {
+    let len = rng.below(4) as usize;
+    (0..len).map(|_| b"abc\xff"[rng.below(4) as usize]).collect()
+}
+
+/// Up to five sorted lists and all of it in one, ties between lists in their order.
+fn random_inputs(rng: &mut Rng) -> (Vec<Arc<Vec<Row>>>, Arc<Vec<Row>>) {
+    let mut inputs = Vec::new();
+    let mut all = Vec::new();
+    for input in 0..rng.below(6) {
+        let mut rows = Vec::new();
+        for number in 0..rng.below(30) {
+            let kind = [Kind::Put, Kind::Put, Kind::Delete, Kind::Merge][rng.below(4) as usize];
+            let value = format!("{input}.{number};").into_bytes();
+            rows.push((random_key(rng), 1 + rng.below(12), kind, value));
+        }
+        // A stable sort: versions with equal numbers keep their order.
+        rows.sort_by(|a, b| internal_cmp((&a.0, a.1), (&b.0, b.1)));
+        all.extend(rows.iter().cloned());
+        inputs.push(Arc::new(rows));
+    }
+    all.sort_by(|a, b| internal_cmp((&a.0, a.1), (&b.0, b.1)));
+    (inputs, Arc::new(all))
+}
+
+fn merging(inputs: &[Arc<Vec<Row>>]) -> MergingCursor {
+    MergingCursor::new(inputs.iter().map(ListCursor::boxed).collect())
+}
+
+#[test]
+fn a_merging_cursor_walks_as_one_list_does() {
+    for seed in 0..400 {
+        let rng = &mut Rng(seed);
+        let (inputs, all) = random_inputs(rng);
+        let mut cursor = merging(&inputs);
+        let mut model = ListCursor { rows: all, at: None };
+        for step in 0..150 {
+            let key = random_key(rng);
+            let moves = [rng.below(12), rng.below(2)];
+            for cursor in [&mut cursor as &mut dyn Cursor, &mut model] {
+                match moves {
+                    [0, 0] => cursor.seek_first(),
+                    [0, _] => cursor.seek_last(),
+                    [1, 0] => cursor.seek(&key),
+                    [1, _] => cursor.seek_before(&key),
+                    // Long runs in one direction and turns at random places.
+                    [2..7, _] => cursor.next(),
+                    _ => cursor.prev(),
+                }
+                .unwrap();
+            }
+            let at = |cursor: &dyn Cursor| {
+                cursor.valid().then(|| {
+                    let (key, value) = (cursor.key().to_vec(), cursor.value().to_vec());
+                    (key, cursor.seq(), cursor.kind(), value)
+                })
+            };
+            assert_eq!(at(&cursor), at(&model), "seed {seed} step {step}");
+        }
+    }
+}
+
+fn append(_: &[u8], base: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
+    [base.unwrap_or_default(), &operands.concat()].concat()
+}
+
+/// The keys a reader sees, with their values, from a list in internal order.
+fn visible(rows: &[Row], snapshot: Seq, bounds: &Bounds) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut seen: std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>> = Default::default();
+    for (key, seq, kind, value) in rows.iter().rev() {
+        if *seq > snapshot || !bounds.contains(key) {
+            continue;
+        }
+        let state = seen.entry(key.clone()).or_default();
+        match kind {
+            Kind::Put => *state = Some(value.clone()),
+            Kind::Merge => state.get_or_insert_default().extend_from_slice(value),
+            _ => *state = None,
+        }
+    }
+    seen.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
+#[test]
+fn a_visible_cursor_walks_what_a_reader_sees() {
+    let hooks: Arc<dyn Hooks> = Arc::new(Plain::with_merge(append));
+    for seed in 0..600 {
+        let rng = &mut Rng(seed);
+        let (inputs, all) = random_inputs(rng);
+        let snapshot = rng.below(14);
+        let bounds = Bounds {
+            lower: (rng.below(2) == 0).then(|| random_key(rng)),
+            upper: (rng.below(2) == 0).then(|| random_key(rng)),
+        };
+        let model = visible(&all, snapshot, &bounds);
+        let inner = merging(&inputs);
+        let mut cursor = VisibleCursor::new(inner, hooks.clone(), snapshot, bounds.clone());
+        let mut at: Option<usize> = None;
+        for step in 0..120 {
+            let key = random_key(rng);
+            let index = model.partition_point(|(other, _)| *other < key);
+            match (rng.below(12), rng.below(2)) {
+                (0, 0) => {
+                    cursor.seek_first().unwrap();
+                    at = (!model.is_empty()).then_some(0);
+                }
+                (0, _) => {
+                    cursor.seek_last().unwrap();
+                    at = model.len().checked_sub(1);
+                }
+                (1, 0) => {
+                    cursor.seek(&key).unwrap();
+                    at = (index < model.len()).then_some(index);
+                }
+                (1, _) => {
+                    cursor.seek_before(&key).unwrap();
+                    at = index.checked_sub(1);
+                }
+                (2..7, _) => {
+                    cursor.next().unwrap();
+                    at = at.map(|index| index + 1).filter(|index| *index < model.len());
+                }
+                _ => {
+                    cursor.prev().unwrap();
+                    at = at.and_then(|index| index.checked_sub(1));
+                }
+            }
+            let here = cursor.valid().then(|| {
+                assert_eq!(cursor.pin(), cursor.value());
+                (cursor.key().to_vec(), cursor.value().to_vec())
+            });
+            assert_eq!(here.as_ref(), at.map(|index| &model[index]), "seed {seed} step {step}");
+        }
+    }
+}
+
+#[test]
+fn a_lookup_finds_what_a_scan_finds() {
+    let hooks = Plain::with_merge(append);
+    for seed in 0..200 {
+        let rng = &mut Rng(seed);
+        let (_, all) = random_inputs(rng);
+        let snapshot = rng.below(14);
+        let model = visible(&all, snapshot, &Bounds::all());
+        for _ in 0..40 {
+            let key = random_key(rng);
+            let mut lookup = Lookup::new(&key);
+            for (_, _, kind, value) in all.iter().filter(|row| row.0 == key && row.1 <= snapshot) {
+                if !lookup.add(*kind, || Value::copy(value)) {
+                    break;
+                }
+            }
+            let expected = model.iter().find(|(other, _)| *other == key).map(|(_, value)| value);
+            let found = lookup.finish(&hooks).unwrap();
+            assert_eq!(found.as_deref(), expected.map(|value| &**value), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn an_operand_without_an_operator_is_an_error_not_a_value() {
+    let rows = Arc::new(vec![(b"k".to_vec(), 1, Kind::Merge, b"1".to_vec())]);
+    let hooks: Arc<dyn Hooks> = Arc::new(Plain::new());
+    let inner = ListCursor::boxed(&rows);
+    let mut cursor = VisibleCursor::new(inner, hooks.clone(), 9, Bounds::all());
+    assert!(cursor.seek_first().is_err() && !cursor.valid());
+    assert!(cursor.seek_last().is_err() && !cursor.valid());
+    let mut lookup = Lookup::new(b"k");
+    assert!(lookup.add(Kind::Merge, || Value::copy(b"1")));
+    assert!(lookup.finish(&*hooks).is_err());
+}
+
+/// A cursor that fails at its nth move.
+struct FailingCursor {
+    inner: Box<dyn Cursor>,
+    moves_left: u64,
+}
+
+impl FailingCursor {
+    fn count(&mut self) -> Result<()> {
+        self.moves_left = self.moves_left.checked_sub(1).ok_or(crate::Error::Cancelled)?;
+        Ok(())
+    }
+}
+
+impl Cursor for FailingCursor {
+    fn seek_first(&mut self) -> Result<()> {
+        self.count()?;
+        self.inner.seek_first()
+    }
+    fn seek_last(&mut self) -> Result<()> {
+        self.count()?;
+        self.inner.seek_last()
+    }
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        self.count()?;
+        self.inner.seek(key)
+    }
+    fn seek_before(&mut self, key: &[u8]) -> Result<()> {
+        self.count()?;
+        self.inner.seek_before(key)
+    }
+    fn next(&mut self) -> Result<()> {
+        self.count()?;
+        self.inner.next()
+    }
+    fn prev(&mut self) -> Result<()> {
+        self.count()?;
+        self.inner.prev()
+    }
+    fn valid(&self) -> bool {
+        self.inner.valid()
+    }
+    fn key(&self) -> &[u8] {
+        self.inner.key()
+    }
+    fn seq(&self) -> Seq {
+        self.inner.seq()
+    }
+    fn kind(&self) -> Kind {
+        self.inner.kind()
+    }
+    fn value(&self) -> &[u8] {
+        self.inner.value()
+    }
+    fn body(&self) -> Option<Body> {
+        self.inner.body()
+    }
+}
+
+#[test]
+fn after_a_failed_move_a_cursor_is_at_no_entry() {
+    let hooks: Arc<dyn Hooks> = Arc::new(Plain::with_merge(append));
+    for seed in 0..100 {
+        let rng = &mut Rng(seed);
+        let (inputs, _) = random_inputs(rng);
+        for moves_left in 0..60 {
+            let mut boxed: Vec<Box<dyn Cursor>> = inputs.iter().map(ListCursor::boxed).collect();
+            if let Some(inner) = boxed.pop() {
+                boxed.push(Box::new(FailingCursor { inner, moves_left }));
+            }
+            let inner = MergingCursor::new(boxed);
+            let mut cursor = VisibleCursor::new(inner, hooks.clone(), 9, Bounds::all());
+            let mut moved = cursor.seek_first();
+            for step in 0..40 {
+                if moved.is_err() {
+                    assert!(!cursor.valid(), "seed {seed} after {moves_left} moves");
+                    break;
+                }
+                moved = if step % 5 < 3 { cursor.next() } else { cursor.prev() };
+            }
+        }
+    }
+}
