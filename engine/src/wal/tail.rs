@@ -51,6 +51,8 @@ struct Current {
     /// Position of the log at its first byte.
     base: u64,
     crc: RecordCrc,
+    /// Its file was filled ahead of time: it takes room that holds no record yet.
+    is_filled: bool,
 }
 
 impl Current {
@@ -62,7 +64,8 @@ impl Current {
             last_seq: None,
             chain: chain_start(bytes),
         };
-        Current { info, base, crc: RecordCrc::new(header.store_id, header.number) }
+        let crc = RecordCrc::new(header.store_id, header.number);
+        Current { info, base, crc, is_filled: false }
     }
 }
 
@@ -116,6 +119,11 @@ impl Tail {
     /// The segment that is appended to.
     pub(super) fn current(&self) -> &SegmentInfo {
         &self.current.info
+    }
+
+    /// Whether the current segment takes more room than its header.
+    pub(super) fn holds_room(&self) -> bool {
+        self.current.is_filled || self.current.info.bytes > HEADER_BYTES
     }
 
     /// Whether a record of `bytes` belongs into a new segment.
@@ -203,6 +211,7 @@ impl Tail {
         let header = SegmentHeader { store_id: self.store_id, number, previous: Some(previous) };
         let (bytes, base) = (header.encode(), self.end().0);
         self.current = Current::new(&header, &bytes, base);
+        self.current.is_filled = prepared.is_some();
         self.next_asked = false;
         self.runs.push(Run {
             opens: Some(Opening { number, header: bytes, prepared }),

@@ -420,6 +420,31 @@ fn the_next_segment_is_prepared_once_and_used() {
 }
 
 #[test]
+fn an_idle_log_gives_its_room_back() {
+    let fs = new_fs(1);
+    let wal = create(&fs, options(), &Replay::default()).unwrap();
+    wal.append(1, &[&[0; 300]]).unwrap();
+    wal.prepare_next().unwrap();
+    wal.rotate().unwrap();
+    assert_eq!(wal.segment(), FileNumber(2), "the prepared one is in use, empty and filled");
+    wal.shrink().unwrap();
+    assert_eq!(wal.segment(), FileNumber(3));
+    wal.remove_before(wal.segment()).unwrap();
+    assert_eq!(fs.files(), [path(3)]);
+    wal.shrink().unwrap();
+    assert_eq!(wal.segment(), FileNumber(3), "nothing more to give");
+    wal.append(2, &[&[0; 300]]).unwrap();
+    wal.prepare_next().unwrap();
+    wal.shrink().unwrap();
+    assert!(!fs.exists(&path(4)).unwrap(), "the segment prepared and not used went");
+    append(&wal, 3).unwrap();
+    wal.sync_to(wal.end()).unwrap();
+    let after = fs.crash(CrashMode { keep: Keep::None, dirs: DirOrder::Any }, 0);
+    let options = ReplayOptions { from: FileNumber(3), ..ReplayOptions::new(STORE) };
+    assert_eq!(read_with(&after, &options).unwrap().0.len(), 2);
+}
+
+#[test]
 fn appends_go_on_while_a_sync_runs_and_share_the_next() {
     let fs = new_fs(1);
     let wal = Arc::new(create(&fs, options(), &Replay::default()).unwrap());

@@ -416,6 +416,30 @@ impl Wal {
         Ok(())
     }
 
+    /// Gives back the room an idle log holds ahead of its records: the prepared segment goes, and a
+    /// new, sparse segment is started. For a store that has just flushed everything; the sealed
+    /// segments then go by [`Wal::remove_before`].
+    pub fn shrink(&self) -> Result<()> {
+        self.check()?;
+        let unused = {
+            let mut tail = self.tail.lock();
+            if tail.closed {
+                return Err(Error::Closed);
+            }
+            let unused = tail.next.take();
+            if tail.holds_room() {
+                self.start_next(&mut tail);
+            }
+            unused
+        };
+        if let Some((number, _)) = unused {
+            let path = self.dir.join(file_name(number));
+            self.fs.remove_file(&path).map_err(|e| Error::io(&path, "remove", e))?;
+        }
+        // Until the new segment is on disk the old one may not go.
+        self.sync_to(self.end())
+    }
+
     /// Segments that were not removed, oldest first; the last is being appended to.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         let tail = self.tail.lock();
