@@ -158,7 +158,7 @@ fn mirrored(op: Op) -> Op {
 }
 
 /// Whether a comparison with `time` is anywhere inside.
-fn asks_time(expr: &Expr) -> bool {
+pub fn asks_time(expr: &Expr) -> bool {
     match expr {
         Expr::Paren(inner) => asks_time(inner),
         Expr::And(items) | Expr::Or(items) => items.iter().any(asks_time),
@@ -218,13 +218,37 @@ fn divide<'a>(
     }
 }
 
+/// What is left of a condition without its comparisons with `time`.
+pub fn without_time(condition: Option<&Expr>) -> Option<Expr> {
+    match condition? {
+        Expr::Paren(inner) => without_time(Some(inner)),
+        expr if !asks_time(expr) => Some(expr.clone()),
+        Expr::And(items) => {
+            let rest: Vec<Expr> = items.iter().filter_map(|i| without_time(Some(i))).collect();
+            (!rest.is_empty()).then_some(Expr::And(rest))
+        }
+        _ => None,
+    }
+}
+
 /// A condition that may ask for tags alone, as in `SHOW` and `DROP SERIES`; names are tags.
 pub fn tag_condition(condition: Option<&Expr>) -> Result<Option<TagPredicate>> {
-    let Some(condition) = condition else { return Ok(None) };
-    match predicate(condition, &|_| false) {
-        Some(predicate) => Ok(Some(predicate)),
-        None => Err(Error::Unsupported(format!("the condition {condition}, not on tags alone,"))),
+    fn texts_only(expr: &Expr) -> bool {
+        match expr.bare() {
+            Expr::And(items) | Expr::Or(items) => items.iter().all(texts_only),
+            Expr::Binary { op: Op::Eq | Op::Ne | Op::Match | Op::NotMatch, left, right } => {
+                let number = |side: &Expr| {
+                    matches!(side.bare(), Expr::Number(_) | Expr::Integer(_) | Expr::Boolean(_))
+                };
+                number(left) == number(right)
+            }
+            Expr::Binary { .. } => false,
+            _ => true,
+        }
     }
+    let Some(condition) = condition else { return Ok(None) };
+    let predicate = predicate(condition, &|_| false).filter(|_| texts_only(condition));
+    predicate.map(Some).ok_or_else(|| Error::invalid("invalid tag comparison operator"))
 }
 
 /// The condition on tags that `expr` is, if it is that alone. A name that is no field is a tag.
