@@ -1,20 +1,147 @@
 //! A database: the coordinator of schema, index, partitions and policies.
+//!
+//! Who may do what at once:
+//! - the *gate* is held for reading by writes of points and for writing by drops, expiry and the
+//!   end of the database, so that no write meets a series or partition that is just going;
+//! - the *registration lock* is held by a write from the moment it finds something new (series,
+//!   field, measurement) until its batch is in the log, so that nobody sees a number before the
+//!   entry that explains it; points of known series and fields never take it;
+//! - reads take neither.
+//!
+//! Order of locks: gate, registration, partitions, engine.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::Result;
-use crate::index::{MeasurementFilter, TagPredicate};
-use crate::model::{SeriesId, SeriesRef, TagSet};
+use firndb_engine::budget::Budget;
+use firndb_engine::options::KeyspaceOptions;
+use firndb_engine::store::Store;
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+
+use crate::catalog::Catalog;
+use crate::index::entries::{self, Counters, FieldEntry, MeasurementEntry};
+use crate::index::{Dropped, SeriesCache, SeriesIndex};
+use crate::limits::Limits;
+use crate::model::{MeasurementId, SeriesRef};
+use crate::partition::Partitions;
 use crate::retention::{PolicyChange, PolicySpec, RetentionPolicy};
-use crate::schema::MeasurementInfo;
+use crate::schema::{FieldInfo, MeasurementInfo, Schema};
+use crate::{Error, Result, keys};
 
 /// A database.
 #[derive(Debug)]
 pub struct Database {
-    name: String,
+    pub(crate) name: String,
+    pub(crate) store: Store,
+    pub(crate) limits: Limits,
+    catalog: Arc<Catalog>,
+    policies: RwLock<Vec<RetentionPolicy>>,
+    pub(crate) schema: Schema,
+    pub(crate) index: SeriesIndex,
+    pub(crate) cache: SeriesCache,
+    pub(crate) partitions: Partitions,
+    pub(crate) gate: RwLock<Life>,
+    pub(crate) registration: Mutex<RegistrationState>,
+    pub(crate) series_count: AtomicU64,
+}
+
+/// Whether the database still is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It takes points.
+    Open,
+    /// It was dropped; somebody still holds it.
+    Dropped,
+}
+
+/// What registrations go on from.
+#[derive(Debug, Default)]
+pub(crate) struct RegistrationState {
+    pub(crate) counters: Counters,
+    /// Number of values per tag key (by prefix of its lists), where a limit had it counted.
+    pub(crate) values: HashMap<Vec<u8>, u64>,
+}
+
+/// What a database is opened with.
+#[derive(Debug)]
+pub(crate) struct DatabaseParts {
+    pub(crate) store: Store,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) dropped: Arc<Dropped>,
+    pub(crate) limits: Limits,
+    pub(crate) budget: Budget,
+    pub(crate) series_cache_bytes: u64,
 }
 
 impl Database {
+    /// Opens the database `name`; its index is made when missing. Partitions are added by the
+    /// caller, who knows the keyspaces.
+    pub(crate) fn open(
+        name: &str,
+        policies: Vec<RetentionPolicy>,
+        parts: DatabaseParts,
+    ) -> Result<Database> {
+        let DatabaseParts { store, catalog, dropped, limits, budget, series_cache_bytes } = parts;
+        let keyspace =
+            store.create_keyspace(&keys::index_name(name), KeyspaceOptions::default())?;
+        let database = Database {
+            name: name.to_owned(),
+            limits,
+            catalog,
+            policies: RwLock::new(policies),
+            schema: Schema::default(),
+            index: SeriesIndex::new(store.clone(), keyspace.id, dropped),
+            cache: SeriesCache::new(series_cache_bytes, &budget),
+            partitions: Partitions::new(store.clone(), name),
+            gate: RwLock::new(Life::Open),
+            registration: Mutex::default(),
+            series_count: AtomicU64::new(0),
+            store,
+        };
+        database.load()?;
+        Ok(database)
+    }
+
+    /// Reads schema, numbers and dropped series from the index.
+    fn load(&self) -> Result<()> {
+        let index = &self.index;
+        if let Some(counters) = index.get(entries::COUNTERS)? {
+            self.registration.lock().counters = entries::json(&counters)?;
+        }
+        index.dropped().add(&index.list(entries::DROPPED)?);
+        let mut found: HashMap<MeasurementId, MeasurementInfo> = HashMap::new();
+        index.visit(b'M', None, |key, value| {
+            let (id, _) = entries::split_measurement(key)?;
+            let entry: MeasurementEntry = entries::json(value)?;
+            found.insert(id, MeasurementInfo::new(id, &entry.name));
+            Ok(true)
+        })?;
+        index.visit(b'F', None, |key, value| {
+            let (id, rest) = entries::split_measurement(key)?;
+            if let Some(info) = found.get_mut(&id) {
+                let entry: FieldEntry = entries::json(value)?;
+                let (name, field_type) = (entry.name, entry.field_type);
+                info.add_field(FieldInfo { name, id: entries::split_field(rest)?, field_type });
+            }
+            Ok(true)
+        })?;
+        index.visit(b'T', None, |key, _| {
+            let (id, rest) = entries::split_measurement(key)?;
+            if let Some(info) = found.get_mut(&id) {
+                info.add_tag_key(entries::text(rest)?);
+            }
+            Ok(true)
+        })?;
+        let mut count = 0;
+        for id in found.keys() {
+            count += index.all(*id)?.cardinality();
+        }
+        self.series_count.store(count, Ordering::Relaxed);
+        self.schema.publish(found.into_values().map(Arc::new));
+        Ok(())
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -22,103 +149,97 @@ impl Database {
 
     /// Retention policies, sorted by name.
     pub fn policies(&self) -> Vec<RetentionPolicy> {
-        todo!()
+        self.policies.read().clone()
     }
 
     /// The policy of this name; `None`: the default one.
     pub fn policy(&self, name: Option<&str>) -> Result<RetentionPolicy> {
-        let _ = name;
-        todo!()
+        let policies = self.policies.read();
+        let found = policies.iter().find(|policy| match name {
+            Some(name) => policy.name == name,
+            None => policy.is_default,
+        });
+        let name = name.unwrap_or_default();
+        found.cloned().ok_or_else(|| Error::PolicyNotFound { name: name.to_owned() })
     }
 
     /// Adds a policy; no error when it exists with the same settings.
     pub fn create_policy(&self, spec: &PolicySpec) -> Result<()> {
-        let _ = spec;
-        todo!()
+        let policy = RetentionPolicy::from_spec(spec)?;
+        check_name(&policy.name)?;
+        self.change_policies(|policies| {
+            match policies.iter().find(|other| other.name == policy.name) {
+                Some(other) if other.is_same_but_default(&policy) => {}
+                Some(_) => return Err(Error::PolicyExists),
+                None => policies.push(policy.clone()),
+            }
+            Ok(spec.is_default.then(|| policy.name.clone()))
+        })
     }
 
     /// Changes a policy. A new shard duration holds for partitions to come.
     pub fn alter_policy(&self, name: &str, change: &PolicyChange) -> Result<()> {
-        let _ = (name, change);
-        todo!()
+        self.change_policies(|policies| {
+            let missing = || Error::PolicyNotFound { name: name.to_owned() };
+            let policy = policies.iter_mut().find(|p| p.name == name).ok_or_else(missing)?;
+            *policy = policy.changed(change)?;
+            Ok(change.make_default.then(|| name.to_owned()))
+        })
     }
 
     /// Removes a policy and its points.
     pub fn drop_policy(&self, name: &str) -> Result<()> {
-        let _ = name;
-        todo!()
+        let _gate = self.gate.write();
+        self.change_policies(|policies| {
+            let before = policies.len();
+            policies.retain(|policy| policy.name != name);
+            match policies.len() == before {
+                true => Err(Error::PolicyNotFound { name: name.to_owned() }),
+                false => Ok(None),
+            }
+        })?;
+        let taken = self.partitions.take_policy(name);
+        let keyspaces: Vec<_> = taken.iter().map(|partition| partition.keyspace).collect();
+        Ok(self.store.drop_keyspaces(&keyspaces, "drop retention policy")?)
+    }
+
+    /// Applies a change to a copy of the policies, stores it, then lets it be seen. `change` says
+    /// which policy becomes the default, if one does.
+    fn change_policies(
+        &self,
+        change: impl FnOnce(&mut Vec<RetentionPolicy>) -> Result<Option<String>>,
+    ) -> Result<()> {
+        let mut current = self.policies.write();
+        let mut policies = current.clone();
+        if let Some(default) = change(&mut policies)? {
+            for policy in &mut policies {
+                policy.is_default = policy.name == default;
+            }
+        }
+        policies.sort_by(|a, b| a.name.cmp(&b.name));
+        if policies != *current {
+            self.catalog.put(&self.name, &policies)?;
+            *current = policies;
+        }
+        Ok(())
     }
 
     /// The series whose measurement and tags were written as `raw_series_text` lately: the
     /// parser's look-up. `None` says nothing.
     pub fn known_series(&self, raw_series_text: &[u8]) -> Option<SeriesRef> {
-        let _ = raw_series_text;
-        todo!()
-    }
-
-    /// Names of measurements, sorted.
-    pub fn measurements(&self, filter: &MeasurementFilter) -> Result<Vec<String>> {
-        let _ = filter;
-        todo!()
-    }
-
-    /// What is known of the measurement of this name.
-    pub fn measurement(&self, name: &str) -> Option<Arc<MeasurementInfo>> {
-        let _ = name;
-        todo!()
-    }
-
-    /// Tag keys, sorted, that series of the measurement have.
-    pub fn tag_keys(&self, measurement: &str, tags: Option<&TagPredicate>) -> Result<Vec<String>> {
-        let _ = (measurement, tags);
-        todo!()
-    }
-
-    /// Values of a tag key, sorted, that series of the measurement have.
-    pub fn tag_values(
-        &self,
-        measurement: &str,
-        key: &str,
-        tags: Option<&TagPredicate>,
-    ) -> Result<Vec<String>> {
-        let _ = (measurement, key, tags);
-        todo!()
-    }
-
-    /// Series in the order of their numbers; `measurement` of `None`: of all measurements.
-    pub fn series(
-        &self,
-        measurement: Option<&str>,
-        tags: Option<&TagPredicate>,
-    ) -> Result<Vec<SeriesId>> {
-        let _ = (measurement, tags);
-        todo!()
-    }
-
-    /// Measurement and tags of a series.
-    pub fn series_key(&self, series: SeriesId) -> Result<Option<(String, TagSet)>> {
-        let _ = series;
-        todo!()
+        self.cache.get(raw_series_text)
     }
 
     /// Number of series.
     pub fn series_count(&self) -> u64 {
-        todo!()
+        self.series_count.load(Ordering::Relaxed)
     }
+}
 
-    /// Removes a measurement with its series and points; no error when there is none.
-    pub fn drop_measurement(&self, name: &str) -> Result<()> {
-        let _ = name;
-        todo!()
+/// Refuses names that no tool could show or ask for.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
+        return Err(Error::Invalid { reason: "invalid name".to_owned() });
     }
-
-    /// Removes series and their points; returns how many.
-    pub fn drop_series(
-        &self,
-        measurement: Option<&str>,
-        tags: Option<&TagPredicate>,
-    ) -> Result<u64> {
-        let _ = (measurement, tags);
-        todo!()
-    }
+    Ok(())
 }

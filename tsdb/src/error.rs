@@ -2,8 +2,6 @@
 
 use firndb_engine as engine;
 
-use crate::chunk::ChunkError;
-
 /// Result of a call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -74,11 +72,6 @@ impl Error {
     /// Damage in an entry of a keyspace.
     pub(crate) fn corrupt(place: impl Into<String>, reason: impl Into<String>) -> Error {
         Error::Corrupt { place: place.into(), reason: reason.into() }
-    }
-
-    /// Damage in a chunk.
-    pub(crate) fn chunk(place: impl Into<String>, error: ChunkError) -> Error {
-        Error::Corrupt { place: place.into(), reason: error.to_string() }
     }
 
     /// Whether stored bytes were found damaged.

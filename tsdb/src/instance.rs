@@ -1,63 +1,213 @@
 //! The whole: a store with databases in it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::Result;
-use crate::database::Database;
-use crate::limits::Limits;
+use firndb_engine::options::Options as EngineOptions;
+use firndb_engine::store::{OpenProgress, Store};
+use parking_lot::{Mutex, RwLock};
+
+use crate::catalog::Catalog;
+use crate::database::{Database, DatabaseParts, Life, check_name};
+use crate::hooks::{DroppedByDatabase, Resolver};
+use crate::keys::Keyspace;
+use crate::limits::{KEY_BYTES_MAX, Limits};
 use crate::maintenance::MaintenanceReport;
 use crate::model::Timestamp;
-use crate::retention::PolicySpec;
+use crate::retention::{PolicySpec, RetentionPolicy};
+use crate::{Error, Result};
 
 /// How to open.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// The engine's; its hooks serve the keyspaces that are not ours.
+    pub engine: EngineOptions,
     /// Limits of every database.
     pub limits: Limits,
-    /// Most memory of a database's look-up cache of series, in bytes.
+    /// Most memory of a database's look-up cache of series, in bytes. 64 MiB hold about a million
+    /// series.
     pub series_cache_bytes: u64,
-    /// How long no point must have come before a partition whose window is over is closed.
+    /// How long no point must have come before a partition whose window is over is closed. Ten
+    /// minutes: longer than clients that were cut off for a moment take to catch up.
     pub close_delay_ns: i64,
+}
+
+impl Options {
+    /// Defaults on top of an engine's options.
+    pub fn new(engine: EngineOptions) -> Self {
+        Options {
+            engine,
+            limits: Limits::default(),
+            series_cache_bytes: 64 << 20,
+            close_delay_ns: 600_000_000_000,
+        }
+    }
 }
 
 /// A store with databases in it; clones are the same one.
 #[derive(Debug, Clone)]
-pub struct Tsdb(Arc<()>);
+pub struct Tsdb(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    catalog: Arc<Catalog>,
+    dropped: Arc<DroppedByDatabase>,
+    options: Options,
+    databases: RwLock<BTreeMap<String, Arc<Database>>>,
+    /// Held while databases are made or dropped.
+    changing: Mutex<()>,
+}
 
 impl Tsdb {
     /// Opens or makes a store.
     pub fn open(options: Options) -> Result<Tsdb> {
-        let _ = options;
-        todo!()
+        Tsdb::open_with_progress(options, &|_| {})
+    }
+
+    /// As [`Tsdb::open`], saying how far the engine is.
+    pub fn open_with_progress(
+        mut options: Options,
+        progress: &dyn Fn(OpenProgress),
+    ) -> Result<Tsdb> {
+        let dropped = Arc::new(DroppedByDatabase::default());
+        let engine = &mut options.engine;
+        engine.hooks = Arc::new(Resolver::new(engine.hooks.clone(), dropped.clone()));
+        // Tag pairs are keys of the index: both texts and a few bytes before them.
+        engine.key_bytes_max = engine.key_bytes_max.max(KEY_BYTES_MAX + 64);
+        let store = Store::open_with_progress(engine.clone(), progress)?;
+        let catalog = Arc::new(Catalog::open(&store)?);
+        let inner = Inner {
+            store,
+            catalog,
+            dropped,
+            options,
+            databases: RwLock::default(),
+            changing: Mutex::default(),
+        };
+        inner.load()?;
+        Ok(Tsdb(Arc::new(inner)))
+    }
+
+    /// The store, for keyspaces of plain keys and values, checks and metrics.
+    pub fn store(&self) -> &Store {
+        &self.0.store
     }
 
     /// The database of this name.
     pub fn database(&self, name: &str) -> Option<Arc<Database>> {
-        let _ = (name, &self.0);
-        todo!()
+        self.0.databases.read().get(name).cloned()
     }
 
     /// Names of databases, sorted.
     pub fn databases(&self) -> Vec<String> {
-        todo!()
+        self.0.databases.read().keys().cloned().collect()
     }
 
     /// Makes a database with a first policy (`None`: one that keeps points for ever), or returns
     /// the one there is.
     pub fn create_database(&self, name: &str, policy: Option<PolicySpec>) -> Result<Arc<Database>> {
-        let _ = (name, policy);
-        todo!()
+        let _changing = self.0.changing.lock();
+        if let Some(database) = self.database(name) {
+            if let Some(spec) = policy {
+                let wanted = RetentionPolicy::from_spec(&spec)?;
+                let has_it = |own: &RetentionPolicy| own.is_same_but_default(&wanted);
+                if !database.policies().iter().any(has_it) {
+                    return Err(Error::PolicyConflict);
+                }
+            }
+            return Ok(database);
+        }
+        check_name(name)?;
+        let mut policy = RetentionPolicy::from_spec(&policy.unwrap_or_default())?;
+        check_name(&policy.name)?;
+        policy.is_default = true;
+        let policies = vec![policy];
+        let database = self.0.open_database(name, policies.clone())?;
+        // The entry comes last: a crash before it leaves keyspaces that the next open drops.
+        self.0.catalog.put(name, &policies)?;
+        self.0.databases.write().insert(name.to_owned(), database.clone());
+        Ok(database)
     }
 
     /// Removes a database with all it has; no error when there is none.
     pub fn drop_database(&self, name: &str) -> Result<()> {
-        let _ = name;
-        todo!()
+        let _changing = self.0.changing.lock();
+        let Some(database) = self.database(name) else { return Ok(()) };
+        let mut gate = database.gate.write();
+        // The entry goes first: a crash after it leaves keyspaces that the next open drops.
+        self.0.catalog.remove(name)?;
+        *gate = Life::Dropped;
+        self.0.databases.write().remove(name);
+        self.0.drop_keyspaces(|keyspace| keyspace.database() == name, "drop database")
     }
 
     /// Expires, closes, sweeps: what is due at `now`. Called on a tick.
     pub fn maintain(&self, now: Timestamp) -> Result<MaintenanceReport> {
-        let _ = now;
-        todo!()
+        let mut report = MaintenanceReport::default();
+        let databases: Vec<_> = self.0.databases.read().values().cloned().collect();
+        for database in databases {
+            let done = database.maintain(now, self.0.options.close_delay_ns, &mut report);
+            if *database.gate.read() == Life::Open {
+                done?; // of one dropped meanwhile it does not matter
+            }
+        }
+        self.0.store.maintain()?;
+        Ok(report)
+    }
+}
+
+impl Inner {
+    /// Opens the databases of the catalog, and drops keyspaces that belong to none: what a crash
+    /// left of a database or policy half made or half dropped.
+    fn load(&self) -> Result<()> {
+        let mut databases = BTreeMap::new();
+        for (name, entry) in self.catalog.databases()? {
+            let database = self.open_database(&name, entry.policies)?;
+            databases.insert(name, database);
+        }
+        for keyspace in self.store.keyspaces() {
+            if let Some(Keyspace::Points { database, policy, window }) =
+                Keyspace::parse(&keyspace.name)
+                && let Some(database) = databases.get(&database)
+                && database.policy(Some(&policy)).is_ok()
+            {
+                database.partitions.add(&policy, window, keyspace.id);
+            }
+        }
+        let is_orphan = |keyspace: &Keyspace| match keyspace {
+            Keyspace::Index { database } => !databases.contains_key(database),
+            Keyspace::Points { database, policy, .. } => {
+                databases.get(database).is_none_or(|d| d.policy(Some(policy)).is_err())
+            }
+        };
+        self.drop_keyspaces(is_orphan, "left over")?;
+        *self.databases.write() = databases;
+        Ok(())
+    }
+
+    fn open_database(&self, name: &str, policies: Vec<RetentionPolicy>) -> Result<Arc<Database>> {
+        let parts = DatabaseParts {
+            store: self.store.clone(),
+            catalog: self.catalog.clone(),
+            dropped: self.dropped.begin(name),
+            limits: self.options.limits.clone(),
+            budget: self.options.engine.budget.clone(),
+            series_cache_bytes: self.options.series_cache_bytes,
+        };
+        Ok(Arc::new(Database::open(name, policies, parts)?))
+    }
+
+    /// Drops our keyspaces that `is_meant`, in one edit.
+    fn drop_keyspaces(&self, is_meant: impl Fn(&Keyspace) -> bool, reason: &str) -> Result<()> {
+        let all = self.store.keyspaces();
+        let meant = all.iter().filter(|keyspace| {
+            Keyspace::parse(&keyspace.name).is_some_and(|keyspace| is_meant(&keyspace))
+        });
+        let ids: Vec<_> = meant.map(|keyspace| keyspace.id).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        Ok(self.store.drop_keyspaces(&ids, reason)?)
     }
 }

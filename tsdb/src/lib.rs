@@ -13,12 +13,20 @@ pub mod keys;
 pub mod schema;
 
 pub mod memtable;
+pub mod reader;
 
 pub mod index;
 
+pub mod hooks;
+
+pub mod catalog;
+pub mod partition;
+
 pub mod database;
 
+pub mod drops;
 pub mod scan;
+pub mod show;
 pub mod write;
 
 pub mod maintenance;

@@ -1,4 +1,13 @@
-//! What is to be done from time to time: dropping expired partitions, closing windows.
+//! What is to be done from time to time: dropping expired partitions, closing windows, sweeping.
+
+use firndb_engine as engine;
+
+use crate::Result;
+use crate::database::Database;
+use crate::model::Timestamp;
+
+/// Batches of a sweep done per call: a call stays short, the next one goes on.
+const SWEEP_STEPS: usize = 50;
 
 /// What [`crate::Tsdb::maintain`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,4 +18,66 @@ pub struct MaintenanceReport {
     pub partitions_closed: u64,
     /// Index entries of dropped series removed.
     pub series_swept: u64,
+}
+
+impl Database {
+    /// Does what is due at `now`.
+    pub(crate) fn maintain(
+        &self,
+        now: Timestamp,
+        close_delay_ns: i64,
+        report: &mut MaintenanceReport,
+    ) -> Result<()> {
+        report.partitions_expired += self.expire(now)?;
+        report.partitions_closed += self.close_windows(now, close_delay_ns)?;
+        report.series_swept += self.sweep(SWEEP_STEPS)?;
+        Ok(())
+    }
+
+    /// Drops the partitions in which every point has expired, in one edit.
+    fn expire(&self, now: Timestamp) -> Result<u64> {
+        let policies = self.policies();
+        if policies.iter().all(|policy| policy.duration_ns.is_none()) {
+            return Ok(0);
+        }
+        let _gate = self.gate.write();
+        let mut expired = Vec::new();
+        for policy in &policies {
+            let taken = self.partitions.take_before(&policy.name, policy.alive_from(now));
+            expired.extend(taken.into_iter().map(|partition| (&policy.name, partition)));
+        }
+        let keyspaces: Vec<_> = expired.iter().map(|(_, p)| p.keyspace).collect();
+        if keyspaces.is_empty() {
+            return Ok(0);
+        }
+        let result = self.store.drop_keyspaces(&keyspaces, "retention");
+        if result.is_err() {
+            for (policy, partition) in expired {
+                self.partitions.put_back(policy, partition);
+            }
+        }
+        result?;
+        Ok(keyspaces.len() as u64)
+    }
+
+    /// Asks for the final form of partitions whose window is over and that rest.
+    fn close_windows(&self, now: Timestamp, close_delay_ns: i64) -> Result<u64> {
+        let mut closed = 0;
+        for (_, partition) in self.partitions.all() {
+            if !partition.is_due_to_close(now, close_delay_ns) {
+                continue;
+            }
+            // Before the call: a write that comes during it opens the partition again.
+            partition.set_closed(true);
+            match self.store.mark_final(partition.keyspace) {
+                Ok(()) => closed += 1,
+                Err(engine::Error::NotFound { .. }) => {} // dropped meanwhile
+                Err(error) => {
+                    partition.set_closed(false);
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(closed)
+    }
 }

@@ -89,6 +89,11 @@ impl RetentionPolicy {
         })
     }
 
+    /// Whether two policies differ at most in being the default.
+    pub fn is_same_but_default(&self, other: &RetentionPolicy) -> bool {
+        *self == RetentionPolicy { is_default: self.is_default, ..other.clone() }
+    }
+
     /// The earliest timestamp that is still alive at `now`.
     pub fn alive_from(&self, now: Timestamp) -> Timestamp {
         match self.duration_ns {
@@ -171,7 +176,8 @@ mod tests {
 
     #[test]
     fn shard_durations_follow_the_duration() {
-        let cases: [(&str, Option<i64>, Option<i64>, Result<i64, &str>); 9] = [
+        type Case = (&'static str, Option<i64>, Option<i64>, Result<i64, &'static str>);
+        let cases: [Case; 9] = [
             ("for ever", None, None, Ok(7 * DAY_NS)),
             ("zero is for ever", Some(0), Some(0), Ok(7 * DAY_NS)),
             ("an hour", Some(HOUR_NS), None, Ok(HOUR_NS)),

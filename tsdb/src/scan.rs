@@ -1,12 +1,39 @@
 //! Reading points: partitions in time order, series by series, piece by piece.
 //!
 //! A [`Scan`] pins one view per partition. A [`SeriesScan`] walks the pieces of one series lazily,
-//! so that a query that needs one row reads one chunk.
+//! so that a query that needs one row reads one chunk:
+//!
+//! 1. Partitions come one after another. In one, a seek finds the heads of the series' chunks;
+//!    chunks that overlap each other form a group.
+//! 2. Time is cut into groups and the gaps between them. In a gap only memtables can have rows.
+//! 3. A group of one chunk, in whose span no memtable has a row, is given as it is; any other
+//!    group or gap is given as rows, merged, the newest write of each row and field winning.
+//!
+//! Only heads are read before a piece is asked for.
+//!
+//! Modules: `piece` (what is given).
+
+mod piece;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use firndb_engine as engine;
+use firndb_engine::key::Seq;
+use firndb_engine::keyspace::View;
+use firndb_engine::memtable::Memtable;
+use firndb_engine::scan::{Body, Cursor};
+use parking_lot::Mutex;
 
 use crate::Result;
-use crate::chunk::Stats;
+use crate::chunk::{Head, merge_columns};
 use crate::database::Database;
-use crate::model::{Columns, FieldId, MeasurementId, SeriesId, TimeRange, Timestamp};
+use crate::keys;
+use crate::memtable::PointsMemtable;
+use crate::model::{Column, Columns, FieldId, MeasurementId, SeriesId, TimeRange, Timestamp};
+use crate::reader;
+
+pub use piece::{ChunkPiece, Piece};
 
 /// What to read.
 #[derive(Debug, Clone)]
@@ -29,23 +56,89 @@ pub struct ScanRequest<'a> {
 
 /// A pinned state of the partitions that a request touches.
 #[derive(Debug)]
-pub struct Scan {}
+pub struct Scan {
+    partitions: Vec<PartitionView>,
+    series: Vec<SeriesId>,
+    fields: Arc<[FieldId]>,
+    range: TimeRange,
+    /// What is older has expired.
+    alive_from: Timestamp,
+    descending: bool,
+}
+
+/// A partition as it was when the scan began.
+struct PartitionView {
+    range: TimeRange,
+    view: View,
+    has_tables: bool,
+    /// Cursors over the tables that no series uses just now.
+    cursors: Mutex<Vec<Box<dyn Cursor>>>,
+}
+
+impl std::fmt::Debug for PartitionView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PartitionView").field("range", &self.range).finish_non_exhaustive()
+    }
+}
+
+impl PartitionView {
+    /// Memtables, oldest first.
+    fn memtables(&self) -> impl Iterator<Item = &PointsMemtable> {
+        self.view.memtables.iter().rev().filter_map(|memtable| {
+            let memtable: &dyn Memtable = &**memtable;
+            memtable.as_any().downcast_ref::<PointsMemtable>()
+        })
+    }
+
+    /// The chunks of a series that share time with `range`, by first timestamp.
+    fn chunks(&self, series: SeriesId, range: TimeRange) -> Result<Vec<Source>> {
+        let mut chunks = Vec::new();
+        if !self.has_tables {
+            return Ok(chunks);
+        }
+        let pooled = self.cursors.lock().pop();
+        let mut cursor = pooled.unwrap_or_else(|| self.view.cursor(true));
+        cursor.seek(&keys::chunk_key(series, Timestamp::MIN))?;
+        while cursor.valid() {
+            let Some((of, first)) = keys::parse_chunk_key(cursor.key()) else {
+                let reason = format!("entry {:02x?} is no chunk", cursor.key());
+                return Err(engine::Error::Invalid { reason }.into());
+            };
+            if of != series || first > range.end {
+                break;
+            }
+            let body = cursor.body();
+            let head = reader::decode_head(cursor.value(), body.as_ref())?;
+            if head.last_timestamp() >= range.start
+                && let Some(body) = body
+            {
+                chunks.push(Source { seq: cursor.seq(), head, body });
+            }
+            cursor.next()?;
+        }
+        self.cursors.lock().push(cursor);
+        Ok(chunks)
+    }
+}
 
 impl Scan {
     /// Spans of time of the partitions, in the order of the scan.
     pub fn partitions(&self) -> Vec<TimeRange> {
-        todo!()
+        let mut ranges: Vec<TimeRange> = self.partitions.iter().map(|p| p.range).collect();
+        if self.descending {
+            ranges.reverse();
+        }
+        ranges
     }
 
     /// The request's range without what has expired.
     pub fn range(&self) -> TimeRange {
-        todo!()
+        self.range
     }
 
     /// The pieces of series `index` of the request.
     pub fn series(&self, index: usize) -> Result<SeriesScan<'_>> {
-        let _ = index;
-        todo!()
+        self.series_in(index, self.range, self.descending)
     }
 
     /// The pieces of series `index` within `range` (cut to the request's), in the given order
@@ -56,8 +149,18 @@ impl Scan {
         range: TimeRange,
         descending: bool,
     ) -> Result<SeriesScan<'_>> {
-        let _ = (index, range, descending);
-        todo!()
+        let range = range.intersect(&self.range);
+        let first = self.partitions.partition_point(|p| p.range.end < range.start);
+        let end = self.partitions.partition_point(|p| p.range.start <= range.end);
+        Ok(SeriesScan {
+            scan: self,
+            series: self.series[index],
+            range,
+            descending,
+            partitions: &self.partitions[first.min(end)..end],
+            current: None,
+            spans: VecDeque::new(),
+        })
     }
 }
 
@@ -65,67 +168,165 @@ impl Scan {
 #[derive(Debug)]
 pub struct SeriesScan<'a> {
     scan: &'a Scan,
+    series: SeriesId,
+    range: TimeRange,
+    descending: bool,
+    /// Partitions to come.
+    partitions: &'a [PartitionView],
+    current: Option<&'a PartitionView>,
+    /// Spans of the current partition to come.
+    spans: VecDeque<Span>,
 }
 
-impl SeriesScan<'_> {
+/// A stored chunk of the series.
+#[derive(Debug)]
+struct Source {
+    seq: Seq,
+    head: Head,
+    body: Body,
+}
+
+/// A stretch of time: a group of overlapping chunks, or a gap without any.
+#[derive(Debug)]
+struct Span {
+    range: TimeRange,
+    chunks: Vec<Source>,
+}
+
+impl<'a> SeriesScan<'a> {
     /// The next piece, or `None` after the last.
     pub fn next_piece(&mut self) -> Result<Option<Piece>> {
-        let _ = self.scan;
-        todo!()
+        loop {
+            while let Some(span) = self.next_span() {
+                if let Some(piece) = self.piece(span)? {
+                    return Ok(Some(piece));
+                }
+            }
+            let next = match self.descending {
+                true => self.partitions.split_last(),
+                false => self.partitions.split_first(),
+            };
+            let Some((partition, rest)) = next else { return Ok(None) };
+            self.partitions = rest;
+            self.enter(partition)?;
+        }
+    }
+
+    fn next_span(&mut self) -> Option<Span> {
+        if self.descending { self.spans.pop_back() } else { self.spans.pop_front() }
+    }
+
+    /// Cuts the partition's time into groups and gaps.
+    fn enter(&mut self, partition: &'a PartitionView) -> Result<()> {
+        self.current = Some(partition);
+        let range = self.range.intersect(&partition.range);
+        let chunks = partition.chunks(self.series, range)?;
+        let unflushed = (partition.memtables())
+            .filter_map(|memtable| memtable.span(self.series))
+            .reduce(|a, b| TimeRange::new(a.start.min(b.start), a.end.max(b.end)));
+        let mut at = range.start;
+        let add_gap = |spans: &mut VecDeque<Span>, gap: TimeRange| {
+            if !gap.is_empty() && unflushed.is_some_and(|span| span.overlaps(&gap)) {
+                spans.push_back(Span { range: gap, chunks: Vec::new() });
+            }
+        };
+        for group in groups(chunks) {
+            // The group is cut where the range is; a lone chunk is given whole all the same.
+            let span = group.range.intersect(&range);
+            add_gap(&mut self.spans, TimeRange::new(at, span.start.saturating_sub(1)));
+            at = span.end.saturating_add(1);
+            self.spans.push_back(Span { range: span, chunks: group.chunks });
+        }
+        add_gap(&mut self.spans, TimeRange::new(at, range.end));
+        Ok(())
+    }
+
+    fn piece(&self, mut span: Span) -> Result<Option<Piece>> {
+        let partition = self.current.expect("spans come from a partition");
+        let is_alive = |source: &Source| source.head.first_timestamp() >= self.scan.alive_from;
+        let is_overwritten =
+            || partition.memtables().any(|memtable| memtable.has_rows(self.series, span.range));
+        if span.chunks.len() == 1 && is_alive(&span.chunks[0]) && !is_overwritten() {
+            let Source { head, body, .. } = span.chunks.remove(0);
+            let (fields, range) = (self.scan.fields.clone(), span.range);
+            return Ok(Some(Piece::Chunk(ChunkPiece::new(head, body, fields, range))));
+        }
+        let fields = &self.scan.fields;
+        span.chunks.sort_by_key(|source| source.seq);
+        let mut parts = Vec::with_capacity(span.chunks.len() + 1);
+        for source in &span.chunks {
+            parts.push(reader::load(&source.head, &source.body, fields, span.range)?);
+        }
+        let in_memory = |memtable: &PointsMemtable| memtable.read(self.series, fields, span.range);
+        parts.extend(partition.memtables().filter_map(in_memory));
+        parts.retain(|part| part.rows() > 0);
+        Ok(match parts.len() {
+            0 => None,
+            1 => parts.pop().map(Piece::Rows),
+            _ => Some(Piece::Rows(arrange(merge_columns(&parts), fields))),
+        })
     }
 }
 
-/// Some rows of one series.
-#[derive(Debug)]
-pub enum Piece {
-    /// A stored chunk that overlaps nothing; reaches out of the scan's range at its ends.
-    Chunk(ChunkPiece),
-    /// Rows merged from several sources, cut to the range; a column per field asked for. A row
-    /// may have a value in none of them.
-    Rows(Columns),
+/// Groups of chunks that overlap, in the order of time, with the span of each.
+fn groups(chunks: Vec<Source>) -> Vec<Span> {
+    let mut groups: Vec<Span> = Vec::new();
+    for source in chunks {
+        let range = source.head.time_range();
+        match groups.last_mut() {
+            Some(group) if range.start <= group.range.end => {
+                group.range.end = group.range.end.max(range.end);
+                group.chunks.push(source);
+            }
+            _ => groups.push(Span { range, chunks: vec![source] }),
+        }
+    }
+    groups
 }
 
-/// A chunk that lies alone in its span of time: its statistics may stand for its rows.
-#[derive(Debug)]
-pub struct ChunkPiece {}
-
-impl ChunkPiece {
-    /// From the first to the last row of the chunk, whatever the scan's range is.
-    pub fn time_range(&self) -> TimeRange {
-        todo!()
+/// Brings merged columns into the order asked for.
+fn arrange(merged: Columns, fields: &[FieldId]) -> Columns {
+    let rows = merged.rows();
+    let mut columns = merged.columns;
+    let is_arranged = columns.len() == fields.len()
+        && columns.iter().zip(fields).all(|(column, field)| column.field == *field);
+    if !is_arranged {
+        let find = |field: &FieldId| {
+            let found = columns.iter().find(|column| column.field == *field);
+            found.cloned().unwrap_or_else(|| Column::missing(*field, rows))
+        };
+        columns = fields.iter().map(find).collect();
     }
-
-    /// Number of rows of the chunk.
-    pub fn rows(&self) -> usize {
-        todo!()
-    }
-
-    /// Rows that have a value of field `field_index` of the request.
-    pub fn count(&self, field_index: usize) -> usize {
-        let _ = field_index;
-        todo!()
-    }
-
-    /// Statistics of field `field_index` of the request over all rows of the chunk; `None` when
-    /// there are none (see [`crate::chunk::ColumnHead`]) or the chunk has no such field. They
-    /// stand for the answer only when the whole chunk lies in the range that is asked about.
-    pub fn stats(&self, field_index: usize) -> Option<&Stats> {
-        let _ = field_index;
-        todo!()
-    }
-
-    /// Reads and decodes the rows within `range`, with a column per element of `field_indexes`
-    /// (each an index into the request's fields).
-    pub fn load(&self, field_indexes: &[usize], range: TimeRange) -> Result<Columns> {
-        let _ = (field_indexes, range);
-        todo!()
-    }
+    Columns { timestamps: merged.timestamps, columns }
 }
 
 impl Database {
     /// Pins what `request` reads.
     pub fn scan(&self, request: &ScanRequest<'_>) -> Result<Scan> {
-        let _ = request;
-        todo!()
+        let policy = self.policy(request.policy)?;
+        let alive_from = policy.alive_from(request.now);
+        let range = TimeRange::new(request.range.start.max(alive_from), request.range.end);
+        let mut partitions = Vec::new();
+        for partition in self.partitions.overlapping(&policy.name, range) {
+            let view = match self.store.view(partition.keyspace) {
+                Ok(view) => view,
+                Err(engine::Error::NotFound { .. }) => continue, // dropped meanwhile
+                Err(error) => return Err(error.into()),
+            };
+            partitions.push(PartitionView {
+                range: partition.range,
+                has_tables: !view.tables().is_empty(),
+                view,
+                cursors: Mutex::default(),
+            });
+        }
+        Ok(Scan {
+            partitions,
+            series: request.series.to_vec(),
+            fields: request.fields.into(),
+            range,
+            alive_from,
+            descending: request.descending,
+        })
     }
 }

@@ -1,4 +1,13 @@
 //! The schema: what measurements a database has, their fields with types, their tag keys.
+//!
+//! Kept whole in memory; its entries lie in the index keyspace, so that a drop of the database
+//! takes them along. A measurement's description is immutable: who adds a field publishes a new
+//! one, after the entry is in the log.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::RwLock;
 
 use crate::model::{FieldId, FieldType, MeasurementId};
 
@@ -13,6 +22,8 @@ pub struct MeasurementInfo {
     pub fields: Vec<FieldInfo>,
     /// Tag keys, sorted.
     pub tag_keys: Vec<String>,
+    /// Indexes into `fields` in the order of names.
+    by_name: Vec<u16>,
 }
 
 /// A field of a measurement.
@@ -27,8 +38,131 @@ pub struct FieldInfo {
 }
 
 impl MeasurementInfo {
+    /// A measurement without fields.
+    pub fn new(id: MeasurementId, name: &str) -> Self {
+        MeasurementInfo {
+            id,
+            name: name.to_owned(),
+            fields: Vec::new(),
+            tag_keys: Vec::new(),
+            by_name: Vec::new(),
+        }
+    }
+
     /// The field of key `name`.
     pub fn field(&self, name: &str) -> Option<&FieldInfo> {
-        self.fields.iter().find(|field| field.name == name)
+        let at = self.place(name).ok()?;
+        Some(&self.fields[self.by_name[at] as usize])
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.by_name.binary_search_by(|at| self.fields[*at as usize].name.as_str().cmp(name))
+    }
+
+    /// Adds a field that is not there yet; numbers ascend.
+    pub(crate) fn add_field(&mut self, field: FieldInfo) {
+        if let Err(place) = self.place(&field.name) {
+            self.by_name.insert(place, self.fields.len() as u16);
+            self.fields.push(field);
+        }
+    }
+
+    /// The number that the next new field gets.
+    pub(crate) fn next_field(&self) -> FieldId {
+        FieldId(self.fields.last().map_or(0, |field| field.id.0 + 1))
+    }
+
+    /// Adds a tag key; says whether it is new.
+    pub(crate) fn add_tag_key(&mut self, key: &str) -> bool {
+        match self.tag_keys.binary_search_by(|other| other.as_str().cmp(key)) {
+            Ok(_) => false,
+            Err(place) => {
+                self.tag_keys.insert(place, key.to_owned());
+                true
+            }
+        }
+    }
+
+    /// Whether a series had a tag of this key.
+    pub fn has_tag_key(&self, key: &str) -> bool {
+        self.tag_keys.binary_search_by(|other| other.as_str().cmp(key)).is_ok()
+    }
+}
+
+/// The measurements of a database.
+#[derive(Debug, Default)]
+pub struct Schema(RwLock<Measurements>);
+
+#[derive(Debug, Default)]
+struct Measurements {
+    by_name: HashMap<String, MeasurementId>,
+    by_id: HashMap<MeasurementId, Arc<MeasurementInfo>>,
+}
+
+impl Schema {
+    /// The measurement of this name.
+    pub fn by_name(&self, name: &str) -> Option<Arc<MeasurementInfo>> {
+        let measurements = self.0.read();
+        measurements.by_id.get(measurements.by_name.get(name)?).cloned()
+    }
+
+    /// The measurement of this number.
+    pub fn by_id(&self, id: MeasurementId) -> Option<Arc<MeasurementInfo>> {
+        self.0.read().by_id.get(&id).cloned()
+    }
+
+    /// All measurements, sorted by name.
+    pub fn all(&self) -> Vec<Arc<MeasurementInfo>> {
+        let mut all: Vec<_> = self.0.read().by_id.values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Adds measurements, or replaces older descriptions of them.
+    pub fn publish(&self, changed: impl IntoIterator<Item = Arc<MeasurementInfo>>) {
+        let mut measurements = self.0.write();
+        for info in changed {
+            measurements.by_name.insert(info.name.clone(), info.id);
+            measurements.by_id.insert(info.id, info);
+        }
+    }
+
+    /// Removes a measurement.
+    pub fn remove(&self, id: MeasurementId) {
+        let mut measurements = self.0.write();
+        if let Some(info) = measurements.by_id.remove(&id)
+            && measurements.by_name.get(&info.name) == Some(&id)
+        {
+            measurements.by_name.remove(&info.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_name_in_any_order_of_arrival() {
+        let mut info = MeasurementInfo::new(MeasurementId(1), "m");
+        for name in ["c", "a", "b", "a"] {
+            let id = info.next_field();
+            info.add_field(FieldInfo { name: name.into(), id, field_type: FieldType::Float });
+        }
+        let ids: Vec<_> = ["a", "b", "c"].map(|n| info.field(n).unwrap().id.0).to_vec();
+        assert_eq!((ids, info.field("d")), (vec![1, 2, 0], None));
+        assert!(info.add_tag_key("t") && !info.add_tag_key("t") && info.has_tag_key("t"));
+    }
+
+    #[test]
+    fn a_removed_name_can_come_back_as_another() {
+        let schema = Schema::default();
+        let info = |id| Arc::new(MeasurementInfo::new(MeasurementId(id), "m"));
+        schema.publish([info(1)]);
+        schema.remove(MeasurementId(1));
+        assert_eq!(schema.by_name("m"), None);
+        schema.publish([info(2)]);
+        schema.remove(MeasurementId(1));
+        assert_eq!(schema.by_name("m").unwrap().id, MeasurementId(2));
     }
 }

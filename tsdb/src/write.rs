@@ -1,10 +1,15 @@
-//! The write stage: parsed points judged against the schema, resolved to series, made durable.
+//! The write stage: what became of the points of a request, in the words clients know.
+//!
+//! Modules in order; each may use those above it: `rows` (rows into payloads), `registration`
+//! (what is new), `writer` (point by point).
+
+mod registration;
+mod rows;
+mod writer;
 
 use std::fmt;
 
-use crate::Result;
-use crate::database::Database;
-use crate::model::{Batch, FieldType, Timestamp};
+use crate::model::FieldType;
 
 /// What became of the points of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -168,24 +173,5 @@ impl fmt::Display for RefusalReason {
                  measurement=\"{measurement}\" field=\"{field}\""
             ),
         }
-    }
-}
-
-impl Database {
-    /// Stores the points of a request under `policy` (`None`: the default one). Good points are
-    /// stored whatever the others are; later points win over earlier ones of the same series,
-    /// time and field. Returns when the points are as durable as the store's options say.
-    ///
-    /// # Errors
-    /// No such policy, or the engine's refusal; then nothing was stored, or, after an error of
-    /// the file system, it is unknown whether it was.
-    pub fn write(
-        &self,
-        policy: Option<&str>,
-        batch: &Batch<'_>,
-        now: Timestamp,
-    ) -> Result<WriteSummary> {
-        let _ = (policy, batch, now);
-        todo!()
     }
 }

@@ -175,7 +175,7 @@ impl Bitmap {
 
     fn clear_tail(&mut self) {
         if let Some(last) = self.words.last_mut()
-            && self.len % 64 != 0
+            && !self.len.is_multiple_of(64)
         {
             *last &= (1 << (self.len % 64)) - 1;
         }
@@ -210,7 +210,7 @@ impl Bitmap {
 
     /// Appends a bit.
     pub fn push(&mut self, set: bool) {
-        if self.len % 64 == 0 {
+        if self.len.is_multiple_of(64) {
             self.words.push(0);
         }
         self.len += 1;

@@ -1,0 +1,90 @@
+//! The catalog: which databases there are and which policies they have.
+//!
+//! ```text
+//! d/<database> -> {"version":1,"policies":[{"name":..,"duration_ns":..,...}]}
+//! ```
+//!
+//! Changes are synced whatever the store's durability is: they are rare, and what a database
+//! holds must not outlive the entry that names it.
+
+use firndb_engine::batch::WriteBatch;
+use firndb_engine::key::KeyspaceId;
+use firndb_engine::options::{Durability, KeyspaceOptions};
+use firndb_engine::scan::bounds::Bounds;
+use firndb_engine::store::{ScanOptions, Store, WriteOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::retention::RetentionPolicy;
+use crate::{Error, Result, keys};
+
+const PREFIX: &str = "d/";
+const VERSION: u32 = 1;
+
+/// How catalog and index changes that are not points are written.
+pub const SYNCED: WriteOptions = WriteOptions { durability: Some(Durability::Always) };
+
+/// What the catalog says of a database.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DatabaseEntry {
+    version: u32,
+    /// Its policies.
+    pub policies: Vec<RetentionPolicy>,
+}
+
+/// The catalog.
+#[derive(Debug)]
+pub struct Catalog {
+    store: Store,
+    keyspace: KeyspaceId,
+}
+
+impl Catalog {
+    /// Opens the catalog, or makes it.
+    pub fn open(store: &Store) -> Result<Catalog> {
+        let keyspace = store.create_keyspace(keys::CATALOG, KeyspaceOptions::default())?.id;
+        Ok(Catalog { store: store.clone(), keyspace })
+    }
+
+    /// All databases by name.
+    pub fn databases(&self) -> Result<Vec<(String, DatabaseEntry)>> {
+        let bounds = Bounds::prefix(PREFIX.as_bytes());
+        let options = ScanOptions { bounds, ..ScanOptions::default() };
+        let mut entries = self.store.scan(self.keyspace, options)?;
+        let mut databases = Vec::new();
+        while entries.advance()? {
+            let damaged = |reason: String| Error::corrupt("catalog", reason);
+            let name = std::str::from_utf8(&entries.key()[PREFIX.len()..])
+                .map_err(|error| damaged(error.to_string()))?;
+            let entry: DatabaseEntry = serde_json::from_slice(entries.value())
+                .map_err(|error| damaged(error.to_string()))?;
+            if entry.version > VERSION {
+                let reason = format!("database {name} was written by a newer version");
+                return Err(Error::Invalid { reason });
+            }
+            databases.push((name.to_owned(), entry));
+        }
+        Ok(databases)
+    }
+
+    /// Adds or replaces a database.
+    pub fn put(&self, name: &str, policies: &[RetentionPolicy]) -> Result<()> {
+        let entry = DatabaseEntry { version: VERSION, policies: policies.to_vec() };
+        let value = serde_json::to_vec(&entry).expect("plain structs have a JSON form");
+        let mut batch = WriteBatch::new();
+        batch.put(self.keyspace, &key(name), &value);
+        self.store.write_no_wait(&batch, SYNCED)?.wait()?;
+        Ok(())
+    }
+
+    /// Removes a database.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let mut batch = WriteBatch::new();
+        batch.delete(self.keyspace, &key(name));
+        self.store.write_no_wait(&batch, SYNCED)?.wait()?;
+        Ok(())
+    }
+}
+
+fn key(name: &str) -> Vec<u8> {
+    [PREFIX.as_bytes(), name.as_bytes()].concat()
+}

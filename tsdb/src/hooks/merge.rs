@@ -1,0 +1,178 @@
+//! Chunks of a series into fewer, larger ones: the merge of a partition's compactions.
+//!
+//! Chunks come in the order of series and first timestamps. Those that overlap form a group:
+//!
+//! 1. A chunk alone and large enough goes out as it came in, undecoded.
+//! 2. Any other group is decoded and merged, the newest write of each row and field winning, and
+//!    joins the rows still open; full chunks are cut from these and encoded.
+//! 3. At the end of a series, or before a chunk that goes out undecoded, what is open goes out.
+//!
+//! A final merge, of a partition whose window is over, decodes everything and encodes it in the
+//! cold class. Series that were dropped are left out.
+//!
+//! Invariants: outputs of a series do not overlap; an output's sequence number is the newest of
+//! what is in it, so that it wins and loses against chunks outside the job as its inputs would;
+//! memory holds one group and one open chunk.
+
+use std::sync::Arc;
+
+use croaring::Bitmap;
+use firndb_engine as engine;
+use firndb_engine::hooks::{EntryMerge, EntrySink, InputEntry};
+use firndb_engine::key::{Kind, Seq};
+use firndb_engine::scan::Body;
+
+use crate::chunk::{self, Class, Head, ROWS_MAX_COLD, ROWS_MAX_HOT, merge_columns};
+use crate::keys;
+use crate::memtable::cursor::cuts;
+use crate::model::{Columns, SeriesId, Timestamp};
+use crate::reader;
+
+/// The merge of one compaction.
+pub struct PointsMerge {
+    is_final: bool,
+    dropped: Arc<Bitmap>,
+    series: SeriesId,
+    group: Vec<Source>,
+    /// Last timestamp of the group.
+    group_end: Timestamp,
+    open: Columns,
+    open_seq: Seq,
+}
+
+/// A chunk of a group.
+struct Source {
+    key: Vec<u8>,
+    seq: Seq,
+    head_bytes: Vec<u8>,
+    head: Head,
+    body: Body,
+}
+
+impl PointsMerge {
+    /// A merge that leaves out the series `dropped`.
+    pub fn new(is_final: bool, dropped: Arc<Bitmap>) -> Self {
+        PointsMerge {
+            is_final,
+            dropped,
+            series: SeriesId(0),
+            group: Vec::new(),
+            group_end: Timestamp::MIN,
+            open: Columns::default(),
+            open_seq: 0,
+        }
+    }
+
+    fn rows_max(&self) -> usize {
+        if self.is_final { ROWS_MAX_COLD } else { ROWS_MAX_HOT }
+    }
+
+    /// Whether a chunk that overlaps nothing need not be made larger.
+    fn is_large_enough(&self, head: &Head) -> bool {
+        !self.is_final && head.rows() * 2 >= self.rows_max()
+    }
+
+    fn close_group(&mut self, out: &mut dyn EntrySink) -> engine::Result<()> {
+        let mut group = std::mem::take(&mut self.group);
+        if let [source] = &group[..]
+            && self.is_large_enough(&source.head)
+        {
+            self.put_open(out)?;
+            let body = source.body.read_all()?;
+            return out.put(&source.key, source.seq, Kind::Put, &source.head_bytes, Some(&body));
+        }
+        group.sort_by_key(|source| source.seq);
+        let mut columns = Vec::with_capacity(group.len() + 1);
+        if self.open.rows() > 0 {
+            columns.push(std::mem::take(&mut self.open));
+        }
+        for source in &group {
+            self.open_seq = self.open_seq.max(source.seq);
+            columns.push(reader::load_all(&source.head, &source.body)?);
+        }
+        self.open = match columns.len() {
+            0 => Columns::default(),
+            1 => columns.remove(0),
+            _ => merge_columns(&columns),
+        };
+        self.put_full(out)
+    }
+
+    /// Writes the full chunks of what is open and keeps the rest.
+    fn put_full(&mut self, out: &mut dyn EntrySink) -> engine::Result<()> {
+        if self.open.rows() < self.rows_max() {
+            return Ok(());
+        }
+        let mut cuts = cuts(&self.open, self.rows_max());
+        let rest = match cuts.last() {
+            Some(last) if last.len() < self.rows_max() => cuts.pop(),
+            _ => None,
+        };
+        for rows in cuts {
+            self.put(&self.open.slice(rows), out)?;
+        }
+        self.open = rest.map_or_else(Columns::default, |rows| self.open.slice(rows));
+        if self.open.rows() == 0 {
+            self.open_seq = 0;
+        }
+        Ok(())
+    }
+
+    /// Writes all that is open.
+    fn put_open(&mut self, out: &mut dyn EntrySink) -> engine::Result<()> {
+        let open = std::mem::take(&mut self.open);
+        for rows in cuts(&open, self.rows_max()) {
+            if rows.len() == open.rows() {
+                self.put(&open, out)?;
+            } else {
+                self.put(&open.slice(rows), out)?;
+            }
+        }
+        self.open_seq = 0;
+        Ok(())
+    }
+
+    fn put(&self, columns: &Columns, out: &mut dyn EntrySink) -> engine::Result<()> {
+        let class = if self.is_final { Class::Cold } else { Class::Hot };
+        let encoded = chunk::encode(columns, class);
+        let key = keys::chunk_key(self.series, columns.timestamps[0]);
+        out.put(&key, self.open_seq, Kind::Put, &encoded.head, Some(&encoded.body))
+    }
+}
+
+impl EntryMerge for PointsMerge {
+    fn entry(&mut self, entry: InputEntry<'_>, out: &mut dyn EntrySink) -> engine::Result<()> {
+        let head = reader::decode_head(entry.value, entry.body.as_ref())?;
+        let key = keys::parse_chunk_key(entry.key).filter(|key| key.1 == head.first_timestamp());
+        let (Some((series, first)), Some(body)) = (key, entry.body) else {
+            let reason = format!("entry {:02x?} is no chunk", entry.key);
+            return Err(engine::Error::Invalid { reason });
+        };
+        if self.dropped.contains(series.0) {
+            return Ok(());
+        }
+        if series != self.series {
+            self.finish(out)?;
+            self.series = series;
+        } else if first > self.group_end {
+            self.close_group(out)?;
+        }
+        self.group_end = match self.group.is_empty() {
+            true => head.last_timestamp(),
+            false => self.group_end.max(head.last_timestamp()),
+        };
+        self.group.push(Source {
+            key: entry.key.to_vec(),
+            seq: entry.seq,
+            head_bytes: entry.value.to_vec(),
+            head,
+            body,
+        });
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut dyn EntrySink) -> engine::Result<()> {
+        self.close_group(out)?;
+        self.put_open(out)
+    }
+}

@@ -1,0 +1,218 @@
+//! Keys and values of a database's index keyspace.
+//!
+//! ```text
+//! N                                           next numbers, JSON
+//! M measurement u32                           name, JSON
+//! F measurement u32 | field u16               key and type of a field, JSON
+//! T measurement u32 | tag key                 (empty)
+//! A measurement u32                           posting list: all its series
+//! P measurement u32 | len u16 | key | value   posting list: series with this tag
+//! I series u32                                series key
+//! K hash 16                                   series ids u32 x n, little-endian
+//! D                                           posting list: series ever dropped
+//! X                                           posting list: dropped series still to be swept
+//! Z measurement u32                           (empty) a dropped measurement still to be swept
+//!
+//! series key := measurement u32 | (len varint | tag key | len varint | tag value) x n, sorted
+//! ```
+//!
+//! Numbers in keys are big-endian. `K` holds the series whose keys have this XXH3-128 hash, in
+//! practice one; the key behind `I` decides. So a new series costs its key once in the log and in
+//! the tables, not twice.
+
+use firndb_engine::coding::{Decoder, put_slice};
+use firndb_engine::scan::bounds::Bounds;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::model::{FieldId, FieldType, MeasurementId, SeriesId, TagSet};
+use crate::{Error, Result};
+
+/// Key of [`Counters`].
+pub const COUNTERS: &[u8] = b"N";
+/// Key of the list of series ever dropped.
+pub const DROPPED: &[u8] = b"D";
+/// Key of the list of dropped series whose entries are still there.
+pub const UNSWEPT: &[u8] = b"X";
+
+/// The numbers that the next new series and measurement get.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Next series.
+    pub series: u32,
+    /// Next measurement.
+    pub measurement: u32,
+}
+
+/// Value of a measurement's entry.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MeasurementEntry {
+    /// Its name.
+    pub name: String,
+}
+
+/// Value of a field's entry.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FieldEntry {
+    /// Its key.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub field_type: FieldType,
+}
+
+fn tagged(tag: u8, measurement: MeasurementId, rest: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![tag];
+    key.extend_from_slice(&measurement.0.to_be_bytes());
+    for part in rest {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+/// Key of a measurement.
+pub fn measurement(id: MeasurementId) -> Vec<u8> {
+    tagged(b'M', id, &[])
+}
+
+/// Key of a field.
+pub fn field(measurement: MeasurementId, field: FieldId) -> Vec<u8> {
+    tagged(b'F', measurement, &[&field.0.to_be_bytes()])
+}
+
+/// Key of a tag key.
+pub fn tag_key(measurement: MeasurementId, key: &str) -> Vec<u8> {
+    tagged(b'T', measurement, &[key.as_bytes()])
+}
+
+/// Key of the list of all series of a measurement.
+pub fn all_series(measurement: MeasurementId) -> Vec<u8> {
+    tagged(b'A', measurement, &[])
+}
+
+/// Key of the list of a measurement's series that have a tag. Keys and values of tags are at most
+/// [`crate::limits::KEY_BYTES_MAX`] bytes long.
+pub fn tag_pair(measurement: MeasurementId, key: &str, value: &str) -> Vec<u8> {
+    let len = u16::try_from(key.len()).expect("a tag key within the limit");
+    tagged(b'P', measurement, &[&len.to_be_bytes(), key.as_bytes(), value.as_bytes()])
+}
+
+/// The keys of all lists of one tag key; the value follows the prefix.
+pub fn tag_pair_prefix(measurement: MeasurementId, key: &str) -> Vec<u8> {
+    tag_pair(measurement, key, "")
+}
+
+/// Key of a series' key.
+pub fn series(id: SeriesId) -> [u8; 5] {
+    let mut key = *b"I\0\0\0\0";
+    key[1..].copy_from_slice(&id.0.to_be_bytes());
+    key
+}
+
+/// Key under which the number of a series key is found.
+pub fn series_hash(series_key: &[u8]) -> [u8; 17] {
+    let mut key = [b'K'; 17];
+    key[1..].copy_from_slice(&xxh3_128(series_key).to_be_bytes());
+    key
+}
+
+/// Key of the mark of a dropped measurement.
+pub fn unswept_measurement(id: MeasurementId) -> Vec<u8> {
+    tagged(b'Z', id, &[])
+}
+
+/// All entries of one kind of a measurement, or of all.
+pub fn bounds(tag: u8, measurement: Option<MeasurementId>) -> Bounds {
+    match measurement {
+        None => Bounds::prefix(&[tag]),
+        Some(id) => Bounds::prefix(&tagged(tag, id, &[])),
+    }
+}
+
+/// The measurement in a key, and what follows it.
+pub fn split_measurement(key: &[u8]) -> Result<(MeasurementId, &[u8])> {
+    let rest = key.get(1..).and_then(|rest| rest.split_first_chunk::<4>());
+    let (id, rest) = rest.ok_or_else(|| damaged("key too short"))?;
+    Ok((MeasurementId(u32::from_be_bytes(*id)), rest))
+}
+
+/// The field in a field's key.
+pub fn split_field(rest: &[u8]) -> Result<FieldId> {
+    let id: [u8; 2] = rest.try_into().map_err(|_| damaged("field number"))?;
+    Ok(FieldId(u16::from_be_bytes(id)))
+}
+
+/// The ids behind a hash.
+pub fn hash_ids(value: &[u8]) -> impl Iterator<Item = SeriesId> {
+    value.chunks_exact(4).map(|id| SeriesId(u32::from_le_bytes(id.try_into().expect("four"))))
+}
+
+/// Text of a key or value.
+pub fn text(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|_| damaged("text is not UTF-8"))
+}
+
+/// A JSON value.
+pub fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| damaged(&error.to_string()))
+}
+
+/// A value as JSON.
+pub fn to_json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("plain structs have a JSON form")
+}
+
+/// Damage in the index.
+pub fn damaged(reason: &str) -> Error {
+    Error::corrupt("index", reason)
+}
+
+/// Appends the series key of sorted tags to `out`.
+pub fn put_series_key<'t>(
+    out: &mut Vec<u8>,
+    measurement: MeasurementId,
+    tags: impl Iterator<Item = (&'t str, &'t str)>,
+) {
+    out.extend_from_slice(&measurement.0.to_be_bytes());
+    for (key, value) in tags {
+        put_slice(out, key.as_bytes());
+        put_slice(out, value.as_bytes());
+    }
+}
+
+/// Measurement and tags of a series key.
+pub fn parse_series_key(bytes: &[u8]) -> Result<(MeasurementId, TagSet)> {
+    let (id, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| damaged("series key"))?;
+    let mut decoder = Decoder::new(rest);
+    let mut pairs = Vec::new();
+    while !decoder.is_empty() {
+        let mut next = || decoder.str().map_err(|error| damaged(error.reason));
+        pairs.push((next()?.to_owned(), next()?.to_owned()));
+    }
+    Ok((MeasurementId(u32::from_be_bytes(*id)), TagSet::new(pairs)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_keys_come_back() {
+        let tags = [("a", "1"), ("b", "\u{e9},=")];
+        let mut key = Vec::new();
+        put_series_key(&mut key, MeasurementId(7), tags.into_iter());
+        let (id, set) = parse_series_key(&key).unwrap();
+        assert_eq!((id, set.iter().collect::<Vec<_>>()), (MeasurementId(7), tags.to_vec()));
+        assert!(parse_series_key(&key[..key.len() - 1]).is_err());
+        assert!(parse_series_key(&key[..3]).is_err());
+    }
+
+    #[test]
+    fn values_of_a_tag_key_share_a_prefix_with_no_other() {
+        let id = MeasurementId(1);
+        let prefix = tag_pair_prefix(id, "ho");
+        assert!(tag_pair(id, "ho", "st").starts_with(&prefix));
+        assert!(!tag_pair(id, "host", "").starts_with(&prefix));
+        assert_eq!(split_measurement(&prefix).unwrap().0, id);
+    }
+}
