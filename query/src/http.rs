@@ -1,16 +1,42 @@
 //! The read side of HTTP: `/query` of InfluxDB 1.x.
 //!
-//! Answers that are not 200 carry a [`Failure`] among their extensions: the process dresses the
-//! text in the JSON of the path's family.
+//! ```text
+//! parameters (request.rs) -> statements -> on a thread that may block: each statement's answer,
+//!   written as it comes (run.rs) -> pieces -> body (body.rs)
+//! ```
+//!
+//! What is wrong with a request as a whole (no `q`, a text that does not parse) has a status of its
+//! own; what fails while a statement runs is said inside a 200. When the client goes away the body
+//! is dropped, and with it the query stops.
+
+mod body;
+mod error;
+mod multipart;
+mod request;
+mod run;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use firndb_engine::budget::Budget;
 use firndb_engine::clock::Clock;
 use firndb_tsdb::Tsdb;
+use tokio::sync::mpsc;
 
-use crate::exec::Limits;
+use crate::exec::{Cancel, Context, Limits};
+use crate::format::Output;
+use crate::format::output::Piece;
+use crate::influxql;
+
+use body::{CancelOnDrop, Pieces};
+use error::ErrorAnswer;
+use request::QueryRequest;
 
 /// What the handlers need.
 #[derive(Debug, Clone)]
@@ -33,12 +59,68 @@ pub struct QueryState {
     pub body_bytes_max: usize,
 }
 
-/// The text of an answer that is not 200, for whoever dresses it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure(pub String);
+impl QueryState {
+    /// What a query that begins now may use.
+    pub fn context(&self, cancel: Cancel) -> Context {
+        let begin_ns = self.clock.monotonic_ns();
+        Context {
+            tsdb: self.tsdb.clone(),
+            pool: self.pool.clone(),
+            budget: self.budget.clone(),
+            clock: self.clock.clone(),
+            deadline_ns: self.timeout_ns.map(|timeout_ns| begin_ns.saturating_add(timeout_ns)),
+            cancel,
+            limits: self.limits,
+        }
+    }
+}
 
 /// The routes: `GET|POST /query`.
 pub fn routes(state: QueryState) -> Router {
-    let _ = state;
-    todo!("http::routes")
+    Router::new().route("/query", get(query).post(query)).with_state(Arc::new(state))
+}
+
+async fn query(State(state): State<Arc<QueryState>>, request: Request) -> Response {
+    match answer(state, request).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn answer(state: Arc<QueryState>, request: Request) -> Result<Response, ErrorAnswer> {
+    let request = request::read(request, &state).await?;
+    let statements = influxql::parse(&request.text, &request.params)
+        .map_err(|error| ErrorAnswer::bad_request(crate::Error::Parse(error).to_string()))?;
+    let cancel = Cancel::default();
+    let (sender, mut pieces) = mpsc::channel(2);
+    let output = Output::new(sender, request.pretty, request.gzip);
+    let mut response = Response::new(Body::empty());
+    head(&request, &mut response);
+    let run_state = state.clone();
+    let run_cancel = cancel.clone();
+    let detached = request.detached;
+    let work = move || run::run(&run_state, &request, &statements, output, run_cancel);
+    if detached {
+        tokio::task::spawn_blocking(work);
+        tokio::spawn(async move { while pieces.recv().await.is_some_and(|piece| !piece.last) {} });
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let guard = CancelOnDrop(cancel);
+    tokio::task::spawn_blocking(work);
+    *response.body_mut() = match pieces.recv().await {
+        Some(Piece { bytes, last: true }) => Body::from(bytes),
+        Some(Piece { bytes, last: false }) => Body::new(Pieces::new(bytes, pieces, guard)),
+        None => return Err(ErrorAnswer::internal()),
+    };
+    Ok(response)
+}
+
+fn head(request: &QueryRequest, response: &mut Response) {
+    let headers = response.headers_mut();
+    let content_type = if request.csv { "text/csv" } else { "application/json" };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if request.gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
 }

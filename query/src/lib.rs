@@ -9,6 +9,8 @@ pub mod exec;
 
 pub mod influxql;
 
+pub mod format;
+
 pub mod http;
 
 pub use error::{Error, Result};

@@ -1,8 +1,8 @@
 //! Tokens to statements, by recursive descent.
 //!
 //! The messages of a text that is not InfluxQL are those of InfluxDB 1.x: `found X, expected Y at
-//! line N, char M`. A text that nests deeper than [`DEPTH_MAX`] is refused, so that no text can
-//! exhaust the stack.
+//! line N, char M`. A text that nests deeper than [`DEPTH_MAX`] or chains more than
+//! [`OPERATORS_MAX`] operators is refused, so that no text can exhaust the stack.
 
 mod expr;
 mod manage;
@@ -16,8 +16,11 @@ use super::keyword::Keyword;
 use super::lexer::{Lexed, Lexer, Token, place};
 use crate::error::ParseError;
 
-/// How deep parentheses, calls and chains of arithmetic may nest.
+/// How deep parentheses, calls and sub-queries may nest.
 const DEPTH_MAX: usize = 200;
+
+/// How many operators of arithmetic one expression may chain.
+const OPERATORS_MAX: usize = 500;
 
 /// Values of `$name`, as a request gives them.
 pub type Params = HashMap<String, Param>;
@@ -45,7 +48,8 @@ type Result<T> = std::result::Result<T, ParseError>;
 
 /// The statements of `text`, separated by `;`, each with the bytes it was read from.
 pub fn parse(text: &str, params: &Params) -> Result<Vec<(Statement, String)>> {
-    let mut parser = Parser { text, lexer: Lexer::new(text), params, depth: 0 };
+    let mut parser =
+        Parser { text, lexer: Lexer::new(text), params, depth: 0, exprs: 0, operators: 0 };
     let mut statements = Vec::new();
     loop {
         while parser.accept_sign(";")? {}
@@ -68,6 +72,10 @@ struct Parser<'a> {
     lexer: Lexer<'a>,
     params: &'a Params,
     depth: usize,
+    /// Expressions that are being read, one within another.
+    exprs: usize,
+    /// Operators of the outermost of them so far.
+    operators: usize,
 }
 
 impl<'a> Parser<'a> {

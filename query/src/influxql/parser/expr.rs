@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::{DEPTH_MAX, Keyword, Lexed, Parser, Result, Token, invalid_duration};
+use super::{Keyword, Lexed, OPERATORS_MAX, Parser, Result, Token, invalid_duration};
 use crate::error::ParseError;
 use crate::influxql::ast::{Expr, Op, VarKind};
 
@@ -84,7 +84,22 @@ fn list(
 impl<'a> Parser<'a> {
     /// An expression.
     pub(super) fn expr(&mut self) -> Result<Expr> {
-        self.nested(|parser| parser.binary(1))
+        if self.exprs == 0 {
+            self.operators = 0;
+        }
+        self.exprs += 1;
+        let expr = self.nested(|parser| parser.binary(1));
+        self.exprs -= 1;
+        expr
+    }
+
+    /// A chain of operators is as deep as it is long; lists and single comparisons are flat.
+    fn count_operator(&mut self, at: usize) -> Result<()> {
+        self.operators += 1;
+        if self.operators > OPERATORS_MAX {
+            return Err(self.error("too many operators in one expression", at));
+        }
+        Ok(())
     }
 
     /// An expression, or a pattern where one may stand alone.
@@ -98,7 +113,6 @@ impl<'a> Parser<'a> {
     /// Operands bound at least as tightly as `precedence_min`.
     fn binary(&mut self, precedence_min: usize) -> Result<Expr> {
         let mut left = self.unary()?;
-        let mut chain = 0;
         loop {
             let back = self.lexer;
             let lexed = self.next()?;
@@ -111,10 +125,10 @@ impl<'a> Parser<'a> {
                 Binder::Op(Op::Match | Op::NotMatch) => self.expect_regex()?,
                 _ => self.nested(|parser| parser.binary(binder.precedence() + 1))?,
             };
-            // A chain of operators is as deep as it is long; lists are flat.
-            chain += usize::from(matches!(binder, Binder::Op(_)));
-            if chain > DEPTH_MAX {
-                return Err(self.error("nested too deeply", lexed.at));
+            if let Binder::Op(op) = binder
+                && (!op.compares() || matches!(&left, Expr::Binary { op, .. } if op.compares()))
+            {
+                self.count_operator(lexed.at)?;
             }
             left = binder.join(left, right);
         }

@@ -1,0 +1,64 @@
+//! Answers to requests that were refused as a whole: `{"error":"TEXT"}` and `X-Influxdb-Error`.
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+/// Bytes of the text that the header repeats, as InfluxDB does.
+const HEADER_BYTES_MAX: usize = 1024;
+const X_INFLUXDB_ERROR: HeaderName = HeaderName::from_static("x-influxdb-error");
+
+/// A status and why.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ErrorAnswer {
+    status: StatusCode,
+    text: String,
+}
+
+impl ErrorAnswer {
+    /// The request is wrong.
+    pub fn bad_request(text: impl Into<String>) -> Self {
+        ErrorAnswer { status: StatusCode::BAD_REQUEST, text: text.into() }
+    }
+
+    /// The body is longer than is taken.
+    pub fn too_large() -> Self {
+        let text = "Request Entity Too Large".into();
+        ErrorAnswer { status: StatusCode::PAYLOAD_TOO_LARGE, text }
+    }
+
+    /// There is no memory for the request now.
+    pub fn busy() -> Self {
+        let text = "memory limit reached, try again later".into();
+        ErrorAnswer { status: StatusCode::SERVICE_UNAVAILABLE, text }
+    }
+
+    /// A fault of ours.
+    pub fn internal() -> Self {
+        let text = "internal error".into();
+        ErrorAnswer { status: StatusCode::INTERNAL_SERVER_ERROR, text }
+    }
+}
+
+impl IntoResponse for ErrorAnswer {
+    fn into_response(self) -> Response {
+        let mut body = b"{\"error\":".to_vec();
+        crate::format::json::string(&self.text, &mut body);
+        body.extend_from_slice(b"}\n");
+        let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let mut response = (self.status, json, body).into_response();
+        let repeated: Vec<u8> = self.text.bytes().take(HEADER_BYTES_MAX).map(printable).collect();
+        if let Ok(value) = HeaderValue::from_bytes(&repeated) {
+            response.headers_mut().insert(X_INFLUXDB_ERROR, value);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// Headers take no control characters.
+fn printable(byte: u8) -> u8 {
+    if byte < b' ' || byte == 0x7f { b' ' } else { byte }
+}
