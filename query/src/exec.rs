@@ -10,6 +10,13 @@
 pub mod context;
 pub mod vector;
 
+mod aggregate;
+mod expr;
+mod input;
+mod kernels;
+mod mask;
+mod window;
+
 use std::sync::Arc;
 
 use firndb_tsdb::model::Timestamp;
