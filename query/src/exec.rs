@@ -6,26 +6,45 @@
 //!
 //! Work is spread over the pool by series when there is enough of it; a small query runs on the
 //! calling thread. The answer does not depend on the number of threads.
+//!
+//! Modules in order; each may use those above it: what a query may use and what it gives
+//! (`context`, `vector`, `mask`), what it reads (`input`), loops over columns (`kernels`,
+//! `window`, `expr`, `aggregate`, `transform`, `fill`), the bound plan and its guards (`resolve`,
+//! `shared`, `filter`), and the two ways through it, `fold` -> `companions` -> `windowed` and
+//! `raw`, pulled by `stream` and started by `scan`.
 
 pub mod context;
 pub mod vector;
 
 mod aggregate;
+mod companions;
 mod expr;
+mod fill;
+mod filter;
+mod fold;
 mod input;
 mod kernels;
 mod mask;
+mod raw;
+mod resolve;
+mod scan;
+mod shared;
+mod stream;
+mod transform;
 mod window;
+mod windowed;
 
 use std::sync::Arc;
 
+use firndb_engine::budget::Share;
 use firndb_tsdb::model::Timestamp;
 
-use crate::error::Result;
-use crate::plan::Plan;
+use crate::error::{Error, Result};
+use crate::plan::{Plan, Source};
 
 pub use context::{Cancel, Context, Limits};
-pub use vector::{Data, Vector};
+pub use stream::SeriesStream;
+pub use vector::{Cell, Data, Vector};
 
 /// What all parts of one output series share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +81,16 @@ pub struct QueryResult {
 /// For answers known to be small; others: [`stream`].
 pub fn run(context: &Context, plan: &Plan) -> Result<QueryResult> {
     let mut result = QueryResult::default();
+    let mut held = shared::reserve(context, 0)?;
+    let mut bytes = 0;
     for part in stream(context, plan)? {
         let part = part?;
+        bytes += part.times.len() * 8;
+        bytes += part.values.iter().map(|column| column.memory_bytes()).sum::<usize>();
+        shared::grow(&mut held, bytes as u64)?;
+        if bytes > u32::MAX as usize {
+            return Err(Error::Memory { needed_bytes: bytes as u64 });
+        }
         match result.series.last_mut() {
             Some(last) if last.partial => {
                 last.times.extend_from_slice(&part.times);
@@ -80,19 +107,24 @@ pub fn run(context: &Context, plan: &Plan) -> Result<QueryResult> {
 
 /// Starts `plan`. The caller pulls parts; pulling blocks, so an async caller does it on a thread
 /// that may block. After an error there are no more parts.
-pub fn stream(_context: &Context, _plan: &Plan) -> Result<SeriesStream> {
-    todo!("exec::stream")
-}
-
-/// The parts of an answer, in order.
-pub struct SeriesStream {
-    _private: (),
-}
-
-impl Iterator for SeriesStream {
-    type Item = Result<Series>;
-
-    fn next(&mut self) -> Option<Result<Series>> {
-        todo!("exec::SeriesStream")
+pub fn stream(context: &Context, plan: &Plan) -> Result<SeriesStream> {
+    context.check()?;
+    if plan.range.is_empty() {
+        return Ok(SeriesStream::empty());
+    }
+    if plan.window.as_ref().is_some_and(|window| window.every_ns <= 0) {
+        return Err(Error::invalid("GROUP BY time() needs a positive interval"));
+    }
+    match &plan.source {
+        Source::Measurement { database, policy, measurement } => {
+            scan::start(context, plan, database, policy.as_deref(), measurement)
+        }
+        Source::Plan(_) => Err(Error::Unsupported("a subquery".into())),
     }
 }
+
+/// The shares of the budget that queries draw on.
+const SHARE: Share = Share::Queries;
+
+#[cfg(test)]
+mod tests;

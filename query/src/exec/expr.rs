@@ -137,6 +137,53 @@ pub fn holds(expr: &Bound, columns: &[Vector], rows: usize) -> Bitmap {
     }
 }
 
+/// Replaces columns for which `constant` knows one value for all rows, and evaluates what becomes
+/// constant by that.
+pub fn specialise(expr: &Bound, constant: &dyn Fn(usize) -> Option<Literal>) -> Bound {
+    let inner = |expr: &Bound| Box::new(specialise(expr, constant));
+    let known = |expr: &Bound| matches!(expr, Bound::Constant(_));
+    let truth = |expr: &Bound| match expr {
+        Bound::Constant(Literal::Boolean(truth)) => Some(*truth),
+        _ => None,
+    };
+    match expr {
+        Bound::Column(at) => constant(*at).map_or(Bound::Column(*at), Bound::Constant),
+        Bound::Binary(operator @ (Operator::And | Operator::Or), left, right) => {
+            let (left, right) = (inner(left), inner(right));
+            let dominant = *operator == Operator::Or;
+            match (truth(&left), truth(&right)) {
+                (Some(t), _) | (_, Some(t)) if t == dominant => {
+                    Bound::Constant(Literal::Boolean(dominant))
+                }
+                (Some(_), _) => *right,
+                (_, Some(_)) => *left,
+                _ => Bound::Binary(*operator, left, right),
+            }
+        }
+        Bound::Binary(operator, left, right) => {
+            let (left, right) = (inner(left), inner(right));
+            let decided = is_comparison(*operator) && known(&left) && known(&right);
+            evaluated(Bound::Binary(*operator, left, right), decided)
+        }
+        Bound::Matches { expr, regex, negated } => {
+            let expr = inner(expr);
+            let decided = known(&expr);
+            evaluated(Bound::Matches { expr, regex: regex.clone(), negated: *negated }, decided)
+        }
+        Bound::Math(function, operands) => {
+            Bound::Math(*function, operands.iter().map(|o| *inner(o)).collect())
+        }
+        Bound::Constant(_) | Bound::Missing => expr.clone(),
+    }
+}
+
+fn evaluated(condition: Bound, decided: bool) -> Bound {
+    match decided {
+        true => Bound::Constant(Literal::Boolean(holds(&condition, &[], 1).get(0))),
+        false => condition,
+    }
+}
+
 fn is_arithmetic(operator: Operator) -> bool {
     use Operator::*;
     matches!(operator, Add | Sub | Mul | Div | Mod | BitAnd | BitOr | BitXor)
@@ -281,6 +328,24 @@ fn cells(operator: Operator, a: Cell<'_>, b: Cell<'_>) -> bool {
             _ => false,
         },
     }
+}
+
+/// How two values of one type compare; NaN and missing values come last.
+pub fn order_cells(a: Cell<'_>, b: Cell<'_>) -> std::cmp::Ordering {
+    let key = |cell: Cell<'_>| match cell {
+        Cell::Float(v) => (v.is_nan(), v, 0),
+        Cell::Integer(v) => (false, 0.0, i128::from(v)),
+        Cell::Unsigned(v) => (false, 0.0, i128::from(v)),
+        _ => (true, 0.0, 0),
+    };
+    let (a, b) = (key(a), key(b));
+    let floats = a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal);
+    a.0.cmp(&b.0).then(floats).then(a.2.cmp(&b.2))
+}
+
+/// Whether the value is a number that compares with nothing.
+pub fn is_nan(cell: Cell<'_>) -> bool {
+    matches!(cell, Cell::Float(v) if v.is_nan())
 }
 
 /// Least and greatest value that rows of a column may have, as far as statistics tell.

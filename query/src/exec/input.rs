@@ -2,7 +2,7 @@
 //! ([`super::scan`]), the output of a subquery another, rows made by hand a third.
 
 use firndb_tsdb::chunk::Stats;
-use firndb_tsdb::model::{Column, Columns, TimeRange, Timestamp, Values};
+use firndb_tsdb::model::{Column, Columns, TimeRange, Values};
 
 use crate::error::Result;
 
@@ -109,9 +109,4 @@ pub fn rows_within(rows: usize, span: TimeRange, part: TimeRange) -> usize {
     }
     let width = |r: TimeRange| (i128::from(r.end) - i128::from(r.start) + 1) as f64;
     (rows as f64 * width(part) / width(span)).ceil() as usize
-}
-
-/// First nanosecond after `range`, for half-open edges; saturates.
-pub fn end_after(range: TimeRange) -> Timestamp {
-    range.end.saturating_add(1)
 }

@@ -36,7 +36,8 @@ impl<T: Number> Collect<T> {
     /// For `top` and `bottom`: which of two comes first in the answer.
     fn rank(&self) -> Option<(u64, fn(&(T, Spot), &(T, Spot)) -> Ordering)> {
         fn top<T: Number>(a: &(T, Spot), b: &(T, Spot)) -> Ordering {
-            order(b.0, a.0).then(a.1.time.cmp(&b.1.time))
+            let nan = a.0.is_nan().cmp(&b.0.is_nan());
+            nan.then(order(b.0, a.0)).then(a.1.time.cmp(&b.1.time))
         }
         fn bottom<T: Number>(a: &(T, Spot), b: &(T, Spot)) -> Ordering {
             order(a.0, b.0).then(a.1.time.cmp(&b.1.time))

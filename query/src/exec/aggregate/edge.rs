@@ -87,6 +87,7 @@ impl<T: Number> Accumulator for Edge<T> {
 /// [`Edge`] for text.
 pub struct TextEdge {
     last: bool,
+    held: usize,
     values: Vec<Box<[u8]>>,
     spots: Vec<Spot>,
 }
@@ -95,6 +96,7 @@ impl TextEdge {
     pub fn new(buckets: usize, last: bool) -> Self {
         TextEdge {
             last,
+            held: 0,
             values: vec![Box::default(); buckets],
             spots: vec![Spot::default(); buckets],
         }
@@ -103,6 +105,7 @@ impl TextEdge {
     fn offer(&mut self, bucket: usize, value: &[u8], spot: Spot, is_first: bool) {
         let order = || value.cmp(&self.values[bucket]);
         if is_first || replaces(self.last, spot.time, self.spots[bucket].time, order) {
+            self.held = self.held + value.len() - self.values[bucket].len();
             self.values[bucket] = value.into();
             self.spots[bucket] = spot;
         }
@@ -154,6 +157,6 @@ impl Accumulator for TextEdge {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.values.iter().map(|value| value.len()).sum()
+        self.held
     }
 }
