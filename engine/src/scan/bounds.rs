@@ -76,8 +76,8 @@ mod tests {
     fn bounds_of_any_kind() {
         use Bound::{Excluded, Included, Unbounded};
         let keys: [&[u8]; 6] = [b"", b"a", b"a\0", b"ab", b"b", b"\xff\xff"];
-        let kinds: [fn(&'static [u8]) -> Bound<&'static [u8]>; 3] =
-            [Included, Excluded, |_| Unbounded];
+        type Kind = fn(&'static [u8]) -> Bound<&'static [u8]>;
+        let kinds: [Kind; 3] = [Included, Excluded, |_| Unbounded];
         for lower in keys {
             for upper in keys {
                 for lower in kinds.map(|kind| kind(lower)) {

@@ -1,9 +1,11 @@
 //! A block: sorted entries, the unit of reading, caching and checksumming.
 //!
 //! ```text
-//! +---------+-----+-----------+------------------+-------------------+
-//! | entry 0 | ... | entry n-1 | restarts r x u32 | restart_count u32 |
-//! +---------+-----+-----------+------------------+-------------------+
+//! +---------+-----+-----------+---------------+------------------+---------------------+
+//! | entry 0 | ... | entry n-1 | heads r x u64 | restarts r x u32 | prefix (prefix_len) |
+//! +---------+-----+-----------+---------------+------------------+---------------------+
+//! | prefix_len u32 | restart_count r u32 |
+//! +----------------+---------------------+
 //! entry := shared varint | unshared varint | value_len varint | tag varint
 //!        | key suffix (unshared) | value (value_len) | [ body ]
 //! tag   := seq << 3 | has_body << 2 | (kind - 1)
@@ -11,14 +13,17 @@
 //! ```
 //!
 //! The key of an entry is the first `shared` bytes of the key before it and the suffix. `restarts`
-//! are the offsets of the entries that store their key whole; the first entry is one.
+//! are the offsets of the entries that store their key whole; the first entry is one. `prefix` is
+//! what all keys of the block have in common at the front, and a head is the eight bytes after that
+//! of the key at a restart, as a number: the first byte weighs most, missing bytes are 0.
 //!
 //! Invariants, kept when building, checked when reading:
 //! - entries strictly ascend in internal order (key ascending, sequence number descending);
-//! - `shared` is 0 at a restart and never exceeds the length of the key before.
+//! - `shared` is 0 at a restart and never exceeds the length of the key before;
+//! - heads and prefix are those of the keys.
 //!
-//! How a key is found without building any key: a binary search over the restarts, whose keys are
-//! whole, then entry by entry. `matched` bytes of the target agree with the entry before. If the
+//! How a key is found without building any key: a binary search over the heads, which lie side by
+//! side (only where two are equal are whole keys compared), then entry by entry. `matched` bytes of the target agree with the entry before. If the
 //! entry shares more than that with it, it differs from the target at the same byte, in the same
 //! direction; else only its suffix is compared.
 //!
@@ -30,7 +35,7 @@ mod cursor;
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use crate::coding::{Decoder, put_u32, put_varint};
+use crate::coding::{Decoder, put_u32, put_u64, put_varint};
 use crate::key::{Kind, Seq};
 use crate::scan::BodyHandle;
 pub(super) use cursor::BlockCursor;
@@ -43,6 +48,8 @@ pub(super) type Damage = &'static str;
 pub(super) struct BlockBuilder {
     bytes: Vec<u8>,
     restarts: Vec<u32>,
+    /// For each restart where its key lies in `bytes`.
+    restart_keys: Vec<Range<usize>>,
     restart_interval: usize,
     entries: usize,
     last_key: Vec<u8>,
@@ -53,6 +60,7 @@ impl BlockBuilder {
         BlockBuilder {
             bytes: Vec::new(),
             restarts: Vec::new(),
+            restart_keys: Vec::new(),
             restart_interval: restart_interval.max(1),
             entries: 0,
             last_key: Vec::new(),
@@ -65,7 +73,7 @@ impl BlockBuilder {
 
     /// Size of the block if it were finished now.
     pub(super) fn len(&self) -> usize {
-        self.bytes.len() + 4 * self.restarts.len() + 4
+        self.bytes.len() + RESTART_BYTES * self.restarts.len() + TAIL_BYTES
     }
 
     /// Appends an entry; the caller keeps the order.
@@ -87,6 +95,9 @@ impl BlockBuilder {
         put_varint(out, (key.len() - shared) as u64);
         put_varint(out, value.len() as u64);
         put_varint(out, seq << 3 | u64::from(body.is_some()) << 2 | (kind as u64 - 1));
+        if is_restart {
+            self.restart_keys.push(out.len()..out.len() + key.len());
+        }
         out.extend_from_slice(&key[shared..]);
         out.extend_from_slice(value);
         if let Some(body) = body {
@@ -101,9 +112,17 @@ impl BlockBuilder {
 
     /// The finished bytes; `reset` starts the next block.
     pub(super) fn finish(&mut self) -> &[u8] {
-        for restart in &self.restarts {
-            self.bytes.extend_from_slice(&restart.to_le_bytes());
+        let first_key = self.restart_keys.first().cloned().unwrap_or_default();
+        let prefix_len = common_prefix_len(&self.bytes[first_key.clone()], &self.last_key);
+        for key in &self.restart_keys {
+            let head = head(&self.bytes[key.start + prefix_len..key.end]);
+            put_u64(&mut self.bytes, head);
         }
+        for restart in &self.restarts {
+            put_u32(&mut self.bytes, *restart);
+        }
+        self.bytes.extend_from_within(first_key.start..first_key.start + prefix_len);
+        put_u32(&mut self.bytes, prefix_len as u32);
         put_u32(&mut self.bytes, self.restarts.len() as u32);
         &self.bytes
     }
@@ -111,9 +130,25 @@ impl BlockBuilder {
     pub(super) fn reset(&mut self) {
         self.bytes.clear();
         self.restarts.clear();
+        self.restart_keys.clear();
         self.entries = 0;
         self.last_key.clear();
     }
+}
+
+/// Bytes of a head and a restart.
+const RESTART_BYTES: usize = 8 + 4;
+/// Bytes after the prefix.
+const TAIL_BYTES: usize = 4 + 4;
+
+/// The first eight bytes of a key, as a number that compares as they do.
+fn head(key: &[u8]) -> u64 {
+    if let Some(bytes) = key.first_chunk::<8>() {
+        return u64::from_be_bytes(*bytes);
+    }
+    let mut bytes = [0; 8];
+    bytes[..key.len()].copy_from_slice(key);
+    u64::from_be_bytes(bytes)
 }
 
 /// Bytes at the front that two keys have in common.
@@ -138,23 +173,35 @@ pub(super) struct Entry<'a> {
 /// Where a block's parts lie.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Layout {
-    /// End of the entries, start of the restarts.
+    /// End of the entries, start of the heads.
     pub(super) entries_end: usize,
     pub(super) restart_count: usize,
+    prefix_len: usize,
 }
 
 impl Layout {
     fn of(bytes: &[u8]) -> Result<Layout, Damage> {
-        let count_at = bytes.len().checked_sub(4).ok_or("block ends early")?;
-        let restart_count = u32_at(bytes, count_at)? as usize;
+        let tail_at = bytes.len().checked_sub(TAIL_BYTES).ok_or("block ends early")?;
+        let prefix_len = u32_at(bytes, tail_at)? as usize;
+        let restart_count = u32_at(bytes, tail_at + 4)? as usize;
         let entries_end = restart_count
-            .checked_mul(4)
-            .and_then(|restarts| count_at.checked_sub(restarts))
+            .checked_mul(RESTART_BYTES)
+            .and_then(|restarts| restarts.checked_add(prefix_len))
+            .and_then(|after_entries| tail_at.checked_sub(after_entries))
             .ok_or("too many restarts for the block")?;
         if (restart_count == 0) != (entries_end == 0) {
             return Err("restarts do not fit the entries");
         }
-        Ok(Layout { entries_end, restart_count })
+        Ok(Layout { entries_end, restart_count, prefix_len })
+    }
+
+    fn restarts_at(&self) -> usize {
+        self.entries_end + 8 * self.restart_count
+    }
+
+    fn prefix(&self) -> Range<usize> {
+        let start = self.restarts_at() + 4 * self.restart_count;
+        start..start + self.prefix_len
     }
 }
 
@@ -181,7 +228,7 @@ impl<'a> BlockView<'a> {
     }
 
     fn restart(&self, index: usize) -> Result<usize, Damage> {
-        let at = u32_at(self.bytes, self.layout.entries_end + 4 * index)? as usize;
+        let at = u32_at(self.bytes, self.layout.restarts_at() + 4 * index)? as usize;
         if at < self.layout.entries_end { Ok(at) } else { Err("restart outside the entries") }
     }
 
@@ -212,19 +259,48 @@ impl<'a> BlockView<'a> {
         if entry.shared == 0 { Ok(entry) } else { Err("restart without a whole key") }
     }
 
+    fn head(&self, index: usize) -> Result<u64, Damage> {
+        let at = self.layout.entries_end + 8 * index;
+        let head = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<8>());
+        head.map(|bytes| u64::from_le_bytes(*bytes)).ok_or("ends early")
+    }
+
     /// The last restart whose entry is before `(key, seq)`, else the first.
     fn restart_before(&self, key: &[u8], seq: Seq) -> Result<usize, Damage> {
+        let prefix = &self.bytes[self.layout.prefix()];
+        let Some(rest) = key.strip_prefix(prefix) else {
+            let is_after_all = key > prefix;
+            return Ok(if is_after_all { self.layout.restart_count.saturating_sub(1) } else { 0 });
+        };
+        let target = head(rest);
         let (mut low, mut high) = (0, self.layout.restart_count);
         while low < high {
             let middle = low + (high - low) / 2;
-            let entry = self.restart_entry(self.restart(middle)?)?;
-            if entry.suffix.cmp(key).then(seq.cmp(&entry.seq)) == Ordering::Less {
+            let mut order = self.head(middle)?.cmp(&target);
+            if order.is_eq() {
+                let entry = self.restart_entry(self.restart(middle)?)?;
+                order = entry.suffix.cmp(key).then(seq.cmp(&entry.seq));
+            }
+            if order.is_lt() {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
         Ok(low.saturating_sub(1))
+    }
+
+    /// Verifies what searches rely on: prefix, heads and restarts are those of the keys.
+    pub(super) fn check_search(&self) -> Result<(), Damage> {
+        let prefix = &self.bytes[self.layout.prefix()];
+        for index in 0..self.layout.restart_count {
+            let entry = self.restart_entry(self.restart(index)?)?;
+            let rest = entry.suffix.strip_prefix(prefix).ok_or("a key without the prefix")?;
+            if self.head(index)? != head(rest) {
+                return Err("a head is not that of its key");
+            }
+        }
+        Ok(())
     }
 
     /// Stands at the first entry at or after `(key, seq)`.

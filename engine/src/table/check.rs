@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::TableProperties;
-use super::block::BlockCursor;
+use super::block::{BlockCursor, BlockView};
 use super::filter::{self, key_hash};
 use super::footer::Handle;
 use super::index;
@@ -41,9 +41,9 @@ impl Table {
         };
         let mut index = BlockCursor::empty();
         let in_index = |damage| self.damaged(footer.index, damage);
-        index
-            .set_block(Arc::new(BlockBytes::new(self.read_block(footer.index)?)))
-            .map_err(in_index)?;
+        let bytes = self.read_block(footer.index)?;
+        BlockView::new(&bytes).and_then(|view| view.check_search()).map_err(in_index)?;
+        index.set_block(Arc::new(BlockBytes::new(bytes))).map_err(in_index)?;
         let mut check = Check {
             table: self,
             filter,
@@ -104,6 +104,7 @@ impl Check<'_> {
         let in_block = |damage| self.table.damaged(handle, damage);
         let mut data = BlockCursor::empty();
         let bytes = self.table.read_block(handle)?;
+        BlockView::new(&bytes).and_then(|view| view.check_search()).map_err(in_block)?;
         data.set_block(Arc::new(BlockBytes::new(bytes))).map_err(in_block)?;
         self.report.blocks += 1;
         self.report.bytes += u64::from(handle.len);
