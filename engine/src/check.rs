@@ -1,4 +1,18 @@
-//! Verifies the directory of a store.
+//! Verifies the directory of an open store against what it says of itself.
+//!
+//! Steps: the manifest is read back and compared with the picture in use; every table is read and
+//! compared with what the manifest says of it; the log is read up to where it was when the check
+//! began. Writes go on meanwhile.
+
+use std::sync::Arc;
+
+use crate::batch::BatchOps;
+use crate::levels::TableFile;
+use crate::manifest::log::load;
+use crate::recovery::FileKind;
+use crate::store::core::Core;
+use crate::wal::{self, ReplayOptions};
+use crate::{Error, Result};
 
 /// What a check found.
 #[derive(Debug, Clone, Default)]
@@ -9,6 +23,8 @@ pub struct CheckReport {
     pub entries: u64,
     /// Log segments.
     pub segments: u64,
+    /// Log records.
+    pub records: u64,
     /// Bytes read.
     pub bytes: u64,
     /// What is wrong; empty when all is well.
@@ -22,4 +38,132 @@ pub struct Finding {
     pub file: String,
     /// What is wrong with it.
     pub what: String,
+}
+
+impl CheckReport {
+    fn found(&mut self, file: impl Into<String>, what: impl std::fmt::Display) {
+        self.findings.push(Finding { file: file.into(), what: what.to_string() });
+    }
+}
+
+/// Checks the store; `progress` gets tables done and tables in all.
+pub(crate) fn run(core: &Core, deep: bool, progress: &dyn Fn(u64, u64)) -> Result<CheckReport> {
+    let mut report = CheckReport::default();
+    check_manifest(core, &mut report);
+    check_names(core, &mut report)?;
+    let keyspaces = core.keyspaces(None)?;
+    // Pinned, so that no compaction removes a file while it is read.
+    let pinned: Vec<_> = keyspaces.iter().map(|k| (k, k.picture().version.clone())).collect();
+    let total = pinned.iter().map(|(_, version)| version.tables().count() as u64).sum();
+    for (keyspace, version) in &pinned {
+        for (_, table) in version.tables() {
+            core.check_open()?;
+            check_table(table, &keyspace.name, deep, &mut report);
+            progress(report.tables, total);
+        }
+    }
+    check_log(core, &mut report)?;
+    Ok(report)
+}
+
+/// The manifest on disk says what the store believes.
+fn check_manifest(core: &Core, report: &mut CheckReport) {
+    let manifest = core.manifest.lock();
+    match load(&*core.options.fs, &core.options.dir, &mut |_| {}) {
+        Ok(None) => report.found("CURRENT", "is missing"),
+        Err(error) => report.found("CURRENT", error),
+        Ok(Some(loaded)) => {
+            report.bytes += loaded.bytes;
+            let file = crate::manifest::manifest_name(loaded.number);
+            if loaded.torn_at_bytes.is_some() && core.failure.get().is_none() {
+                report.found(&file, "ends in a damaged edit");
+            }
+            if loaded.state.keyspaces != manifest.state().keyspaces && core.failure.get().is_none()
+            {
+                report.found(&file, "differs from the tables in use");
+            }
+        }
+    }
+}
+
+fn check_names(core: &Core, report: &mut CheckReport) -> Result<()> {
+    let dir = &core.options.dir;
+    let names = core.options.fs.list(dir).map_err(|e| Error::io(dir, "list", e))?;
+    for name in names {
+        if FileKind::of(&name) == FileKind::Other {
+            report.found(name, "is not a file of the store");
+        }
+    }
+    Ok(())
+}
+
+fn check_table(table: &Arc<TableFile>, keyspace: &str, deep: bool, report: &mut CheckReport) {
+    report.tables += 1;
+    let meta = &table.meta;
+    let file = format!("{:06}.tbl", meta.number.0);
+    let outcome = table.table.check(deep).and_then(|seen| Ok((seen, table.table.properties()?)));
+    match outcome {
+        Ok((seen, properties)) => {
+            report.entries += seen.entries;
+            report.bytes += seen.bytes;
+            let is_same = properties.entries == meta.entries
+                && properties.bytes == meta.bytes
+                && properties.max_seq == meta.max_seq
+                && *properties.smallest == *meta.smallest
+                && *properties.largest == *meta.largest;
+            if !is_same {
+                report
+                    .found(file, format!("is not the table that the manifest names ({keyspace})"));
+            }
+        }
+        Err(error) => report.found(file, format!("{error} ({keyspace})")),
+    }
+}
+
+/// The log can be replayed. Its last segment is being written, so that its end may look torn: the
+/// log is rotated first, and only what is sealed is judged.
+fn check_log(core: &Core, report: &mut CheckReport) -> Result<()> {
+    if core.failure.get().is_some() {
+        return Ok(());
+    }
+    let (store_id, from) = {
+        let manifest = core.manifest.lock();
+        (manifest.store_id(), manifest.state().log_from)
+    };
+    let wal = core.wal();
+    wal.rotate()?;
+    wal.sync_to(wal.end()).map_err(|error| core.fail_if_read_only(error))?;
+    let current = wal.segment();
+    let options = ReplayOptions { store_id, from, record_bytes_max: wal::RECORD_BYTES_MAX };
+    let mut damaged = Vec::new();
+    let mut records = 0;
+    let replayed = wal::replay(
+        &*core.options.fs,
+        &core.options.dir,
+        &options,
+        &mut |segment, seq, body| {
+            records += 1;
+            let ops = BatchOps::new(body).and_then(|mut ops| ops.try_for_each(|op| op.map(drop)));
+            if let Err(error) = ops {
+                damaged.push((segment, format!("record {seq}: {error}")));
+            }
+            Ok(())
+        },
+        &|_, _| {},
+    );
+    report.records += records;
+    for (segment, what) in damaged {
+        report.found(wal::file_name(segment), what);
+    }
+    match replayed {
+        Ok(replay) => {
+            report.segments += replay.segments.len() as u64;
+            report.bytes += replay.bytes;
+        }
+        Err(Error::Corrupt { path, .. }) if path.ends_with(wal::file_name(current)) => {}
+        // Flushes go on, and may have removed a segment that was listed.
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => report.found("log", error),
+    }
+    Ok(())
 }

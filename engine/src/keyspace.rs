@@ -1,11 +1,25 @@
 //! A keyspace: a named ordered map with memtables and tables of its own.
+//!
+//! What a reader needs is one [`Picture`]: memtables and version, swapped as a whole, so that a
+//! flushed memtable is either still in the picture or already in its version, never in neither.
+//! An idle keyspace holds no memtable, no file and no thread: a few hundred bytes.
+
+pub mod slot;
+pub mod view;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use crate::Result;
-use crate::key::{KeyspaceId, Seq};
-use crate::memtable::Memtable;
-use crate::scan::{Cursor, Value};
+use parking_lot::{Mutex, RwLock};
+
+use crate::compress::Compression;
+use crate::hooks::Hooks;
+use crate::key::KeyspaceId;
+use crate::levels::Version;
+use crate::options::Policy;
+
+pub(crate) use slot::{FlushReason, MemtableSlot};
+pub use view::{KvIterator, TableSummary, View};
 
 /// A keyspace by name and number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,71 +30,83 @@ pub struct Keyspace {
     pub name: Arc<str>,
 }
 
-/// What a table of a view holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableSummary {
-    /// First user key.
-    pub smallest: Arc<[u8]>,
-    /// Last user key.
-    pub largest: Arc<[u8]>,
-    /// Entries.
-    pub entries: u64,
-    /// Size of the file.
-    pub bytes: u64,
-    /// Newest sequence number.
-    pub max_seq: Seq,
-    /// Written by a final compaction.
-    pub is_final: bool,
+/// Memtables and tables of a keyspace at one moment.
+#[derive(Clone, Default)]
+pub(crate) struct Picture {
+    /// Takes writes; none before the first.
+    pub active: Option<Arc<MemtableSlot>>,
+    /// Waiting for their flush, newest first.
+    pub sealed: Vec<Arc<MemtableSlot>>,
+    /// The tables.
+    pub version: Arc<Version>,
 }
 
-/// Memtables and tables of a keyspace at one moment; they stay readable while it lives.
-pub struct View {
-    /// Newest first: the active one, which may still grow, then the sealed ones.
-    pub memtables: Vec<Arc<dyn Memtable>>,
-    seq: Seq,
-}
-
-impl View {
-    /// What was visible when the view was taken.
-    pub fn seq(&self) -> Seq {
-        self.seq
-    }
-
-    /// Walks the tables, merged, in internal order. Memtables are not part of it.
-    pub fn cursor(&self, _fill_cache: bool) -> Box<dyn Cursor> {
-        todo!()
-    }
-
-    /// What the tables hold, newest run first.
-    pub fn tables(&self) -> Vec<TableSummary> {
-        todo!()
+impl Picture {
+    /// The memtables, newest first.
+    pub fn slots(&self) -> impl Iterator<Item = &Arc<MemtableSlot>> {
+        self.active.iter().chain(&self.sealed)
     }
 }
 
-/// Keys and values in order.
-pub struct KvIterator {}
-
-impl KvIterator {
-    /// Moves to the next pair; `false` at the end. Starts before the first.
-    pub fn advance(&mut self) -> Result<bool> {
-        todo!()
-    }
-
-    /// The key. Only after `advance` said `true`.
-    pub fn key(&self) -> &[u8] {
-        todo!()
-    }
-
-    /// The value. Only after `advance` said `true`.
-    pub fn value(&self) -> &[u8] {
-        todo!()
-    }
+/// A keyspace of an open store.
+///
+/// The picture is changed only under the commit lock (memtables) or the manifest lock (tables),
+/// and always by a swap under its own lock, which is held for no longer than that.
+pub(crate) struct KeyspaceState {
+    pub id: KeyspaceId,
+    pub name: Arc<str>,
+    pub hooks: Arc<dyn Hooks>,
+    pub compression: Option<Compression>,
+    pub policy: Mutex<Policy>,
+    picture: RwLock<Arc<Picture>>,
+    /// Set under the commit lock when it is dropped: no batch enters the log for it any more.
+    pub is_dropped: AtomicBool,
+    /// A final compaction was asked for.
+    pub wants_final: AtomicBool,
 }
 
-impl Iterator for KvIterator {
-    type Item = Result<(Vec<u8>, Value)>;
+impl KeyspaceState {
+    /// A keyspace with these tables and no memtable.
+    pub fn new(
+        keyspace: Keyspace,
+        hooks: Arc<dyn Hooks>,
+        compression: Option<Compression>,
+        policy: Policy,
+        version: Version,
+    ) -> Arc<Self> {
+        let picture = Picture { version: Arc::new(version), ..Picture::default() };
+        Arc::new(KeyspaceState {
+            id: keyspace.id,
+            name: keyspace.name,
+            hooks,
+            compression,
+            policy: Mutex::new(policy),
+            picture: RwLock::new(Arc::new(picture)),
+            is_dropped: AtomicBool::new(false),
+            wants_final: AtomicBool::new(false),
+        })
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
-        todo!()
+    /// The picture now.
+    pub fn picture(&self) -> Arc<Picture> {
+        self.picture.read().clone()
+    }
+
+    /// The active memtable now.
+    pub fn active(&self) -> Option<Arc<MemtableSlot>> {
+        self.picture.read().active.clone()
+    }
+
+    /// Swaps the picture for a changed one and gives the old.
+    pub fn change_picture(&self, change: impl FnOnce(&mut Picture)) -> Arc<Picture> {
+        let mut picture = self.picture.write();
+        let mut next = Picture::clone(&picture);
+        change(&mut next);
+        std::mem::replace(&mut *picture, Arc::new(next))
+    }
+
+    /// Its name and number.
+    pub fn handle(&self) -> Keyspace {
+        Keyspace { id: self.id, name: self.name.clone() }
     }
 }

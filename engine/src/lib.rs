@@ -24,11 +24,24 @@ pub mod cache;
 pub mod table;
 pub mod wal;
 
+pub mod levels;
+pub mod manifest;
+
+pub mod outputs;
+
+pub mod flush;
+
+pub mod compaction;
+
 pub mod keyspace;
+pub mod publish;
 pub mod snapshot;
 
-pub mod check;
+pub mod background;
 pub mod metrics;
+
+pub mod check;
+pub mod recovery;
 pub mod store;
 
 pub use error::{Error, Result};

@@ -122,6 +122,8 @@ pub struct Options {
     pub memtable_bytes_max: u64,
     /// Bytes of all memtables, sealed ones included, at which writers stall.
     pub memtable_bytes_hard: u64,
+    /// Age at which [`crate::store::Store::maintain`] flushes a memtable, in milliseconds.
+    pub memtable_age_ms_max: u64,
     /// How long a writer stalls before it is refused with `Busy`, in milliseconds.
     pub stall_ms_max: u64,
     /// Length of a log segment.
@@ -174,6 +176,7 @@ impl Options {
             background: Background::Threads(2),
             memtable_bytes_max: 64 << 20,
             memtable_bytes_hard: 128 << 20,
+            memtable_age_ms_max: 3_600_000,
             stall_ms_max: 1000,
             wal_segment_bytes: 64 << 20,
             wal_bytes_max: 512 << 20,

@@ -1,0 +1,99 @@
+//! Runs a plan: merges its inputs into new tables.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Plan;
+use crate::flush::merge_of;
+use crate::hooks::{Hooks, InputEntry, MergeContext};
+use crate::key::Seq;
+use crate::levels::{RunCursor, TableFile, Version};
+use crate::outputs::{DurableOutputs, OutputOptions, Outputs};
+use crate::scan::Cursor;
+use crate::scan::merging::MergingCursor;
+use crate::{Error, Result};
+
+/// Input bytes between two looks at whether the job was cancelled.
+const CHECK_BYTES: u64 = 1 << 20;
+
+/// How far a job is; read by others while it runs.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes of keys and values read.
+    pub read_bytes: AtomicU64,
+    /// Entries read.
+    pub read_entries: AtomicU64,
+}
+
+/// What a job works with.
+pub struct Job<'a> {
+    /// What it does.
+    pub plan: &'a Plan,
+    /// Where the plan's tables are.
+    pub version: &'a Version,
+    /// The keyspace's hooks.
+    pub hooks: &'a Arc<dyn Hooks>,
+    /// Live snapshots, ascending.
+    pub snapshots: Vec<Seq>,
+    /// How its output is written.
+    pub outputs: OutputOptions,
+    /// Where it says how far it is.
+    pub progress: &'a Progress,
+    /// Asked every MiB.
+    pub is_cancelled: &'a dyn Fn() -> bool,
+}
+
+/// The tables of `plan` in `version`, by run, newest run first.
+pub fn input_tables(plan: &Plan, version: &Version) -> Vec<Vec<Arc<TableFile>>> {
+    let tables = |input: &super::pick::PlanInput| -> Vec<Arc<TableFile>> {
+        let numbers: HashSet<_> = input.tables.iter().collect();
+        let of_run = version.tables().filter(|(place, _)| *place == input.place);
+        let taken = of_run.filter(|(_, table)| numbers.contains(&table.meta.number));
+        taken.map(|(_, table)| table.clone()).collect()
+    };
+    let inputs: Vec<_> = plan.inputs.iter().map(tables).collect();
+    let count: usize = inputs.iter().map(Vec::len).sum();
+    assert_eq!(count, plan.tables().count(), "claimed tables stay in the version");
+    inputs
+}
+
+/// Merges the inputs of a plan into new, durable tables.
+///
+/// # Errors
+/// `Cancelled` when asked to stop; otherwise what reading, merging or writing says. No output is
+/// left behind.
+pub fn run(job: Job<'_>) -> Result<DurableOutputs> {
+    let context = MergeContext {
+        is_flush: false,
+        is_bottom: job.plan.is_bottom,
+        is_final: job.plan.is_final,
+        snapshots: job.snapshots,
+    };
+    let mut merge = merge_of(job.hooks, &context);
+    let mut outputs = Outputs::new(job.outputs);
+    let inputs = input_tables(job.plan, job.version).into_iter();
+    let cursors = inputs.map(|tables| Box::new(RunCursor::new(tables, false)) as Box<dyn Cursor>);
+    let mut cursor = MergingCursor::new(cursors.collect());
+    cursor.seek_first()?;
+    let (mut bytes, mut entries) = (0, 0);
+    while cursor.valid() {
+        let (key, seq, kind, value) = (cursor.key(), cursor.seq(), cursor.kind(), cursor.value());
+        let body = cursor.body();
+        bytes += (key.len() + value.len() + body.as_ref().map_or(0, |body| body.len())) as u64;
+        entries += 1;
+        merge.entry(InputEntry { key, seq, kind, value, body }, &mut outputs)?;
+        if bytes >= CHECK_BYTES {
+            job.progress.read_bytes.fetch_add(std::mem::take(&mut bytes), Ordering::Relaxed);
+            job.progress.read_entries.fetch_add(std::mem::take(&mut entries), Ordering::Relaxed);
+            if (job.is_cancelled)() {
+                return Err(Error::Cancelled);
+            }
+        }
+        cursor.next()?;
+    }
+    merge.finish(&mut outputs)?;
+    job.progress.read_bytes.fetch_add(bytes, Ordering::Relaxed);
+    job.progress.read_entries.fetch_add(entries, Ordering::Relaxed);
+    outputs.finish()
+}

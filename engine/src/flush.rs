@@ -1,0 +1,41 @@
+//! A sealed memtable becomes a run of level 0.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::hooks::{EntryMerge, Hooks, InputEntry, KeepMerge, MergeContext};
+use crate::key::Seq;
+use crate::memtable::Memtable;
+use crate::outputs::{DurableOutputs, OutputOptions, Outputs};
+
+/// Writes the entries of `memtable`, which nobody writes to any more, to tables. No table when
+/// there is nothing to write.
+pub fn run(
+    memtable: Arc<dyn Memtable>,
+    hooks: &Arc<dyn Hooks>,
+    snapshots: Vec<Seq>,
+    is_bottom: bool,
+    options: OutputOptions,
+) -> Result<DurableOutputs> {
+    let context = MergeContext { is_flush: true, is_bottom, is_final: false, snapshots };
+    let mut merge = merge_of(hooks, &context);
+    let mut outputs = Outputs::new(options);
+    let mut cursor = memtable.cursor();
+    cursor.seek_first()?;
+    while cursor.valid() {
+        let (key, seq, kind, value) = (cursor.key(), cursor.seq(), cursor.kind(), cursor.value());
+        let entry = InputEntry { key, seq, kind, value, body: cursor.body() };
+        merge.entry(entry, &mut outputs)?;
+        cursor.next()?;
+    }
+    merge.finish(&mut outputs)?;
+    outputs.finish()
+}
+
+/// The merge of a job: the keyspace's own, or the engine's.
+pub(crate) fn merge_of(hooks: &Arc<dyn Hooks>, context: &MergeContext) -> Box<dyn EntryMerge> {
+    match hooks.entry_merge(context) {
+        Some(merge) => merge,
+        None => Box::new(KeepMerge::new(hooks.clone(), context)),
+    }
+}

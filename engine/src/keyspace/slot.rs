@@ -1,0 +1,162 @@
+//! A memtable in the store's hands: who still writes to it, what it weighs, what log it needs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use crate::key::{FileNumber, Seq};
+use crate::memtable::Memtable;
+use crate::wal::LogPosition;
+
+/// Why a memtable is flushed: a label of the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FlushReason {
+    /// Memtables together hold more than they may.
+    Size,
+    /// It is old.
+    Age,
+    /// It pins a log that grew too long.
+    Wal,
+    /// Somebody asked.
+    Manual,
+    /// Replay holds more than it may.
+    Replay,
+}
+
+impl FlushReason {
+    /// All reasons, in metric order.
+    pub const ALL: [FlushReason; 5] = [
+        FlushReason::Size,
+        FlushReason::Age,
+        FlushReason::Wal,
+        FlushReason::Manual,
+        FlushReason::Replay,
+    ];
+
+    /// Label of the metric.
+    pub fn name(self) -> &'static str {
+        match self {
+            FlushReason::Size => "size",
+            FlushReason::Age => "age",
+            FlushReason::Wal => "wal",
+            FlushReason::Manual => "manual",
+            FlushReason::Replay => "replay",
+        }
+    }
+
+    fn from_index(index: usize) -> FlushReason {
+        FlushReason::ALL[index]
+    }
+}
+
+/// A memtable in the store's hands.
+pub(crate) struct MemtableSlot {
+    pub memtable: Arc<dyn Memtable>,
+    /// The log segment of its first record, or an earlier one.
+    pub first_segment: FileNumber,
+    /// Where the log ended before its first record.
+    pub first_position: LogPosition,
+    /// When it was made, on the monotonic clock.
+    pub created_ns: u64,
+    /// Sequence number of its newest record; fixed once it is sealed.
+    last_seq: AtomicU64,
+    /// Where the log ends behind its newest record.
+    last_position: AtomicU64,
+    /// Batches that are in the log and not yet applied here.
+    writers: AtomicUsize,
+    /// Bytes that the store's sum holds for it.
+    counted_bytes: AtomicUsize,
+    /// [`FlushReason`] once it is sealed.
+    reason: AtomicUsize,
+    /// Sealed, left by its writers and counted as sealed: may be flushed.
+    is_ready: AtomicBool,
+}
+
+impl MemtableSlot {
+    /// An empty memtable whose first record goes behind `first_position`.
+    pub fn new(
+        memtable: Arc<dyn Memtable>,
+        first_segment: FileNumber,
+        first_position: LogPosition,
+        created_ns: u64,
+    ) -> Arc<Self> {
+        Arc::new(MemtableSlot {
+            memtable,
+            first_segment,
+            first_position,
+            created_ns,
+            last_seq: AtomicU64::new(0),
+            last_position: AtomicU64::new(first_position.0),
+            writers: AtomicUsize::new(0),
+            counted_bytes: AtomicUsize::new(0),
+            reason: AtomicUsize::new(FlushReason::Size as usize),
+            is_ready: AtomicBool::new(false),
+        })
+    }
+
+    /// A batch is in the log and will be applied. Under the commit lock.
+    pub fn enter(&self, seq: Seq, position: LogPosition) {
+        self.writers.fetch_add(1, Ordering::SeqCst);
+        self.last_seq.store(seq, Ordering::SeqCst);
+        self.last_position.store(position.0, Ordering::SeqCst);
+    }
+
+    /// The batch was applied and counted.
+    pub fn leave(&self) {
+        self.writers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Returns once every batch that entered was applied. The slot is sealed, so none follows;
+    /// applying takes microseconds, a large batch milliseconds.
+    pub fn wait_for_writers(&self) {
+        while self.writers.load(Ordering::SeqCst) > 0 {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Sequence number of its newest record.
+    pub fn last_seq(&self) -> Seq {
+        self.last_seq.load(Ordering::SeqCst)
+    }
+
+    /// Where the log ends behind its newest record.
+    pub fn last_position(&self) -> LogPosition {
+        LogPosition(self.last_position.load(Ordering::SeqCst))
+    }
+
+    /// Takes note of its size; gives by how much the store's sum changes.
+    pub fn count(&self) -> i64 {
+        let bytes = self.memtable.bytes();
+        bytes as i64 - self.counted_bytes.swap(bytes, Ordering::Relaxed) as i64
+    }
+
+    /// What the store's sum holds for it.
+    pub fn counted_bytes(&self) -> usize {
+        self.counted_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes it out of the store's sum.
+    pub fn uncount(&self) -> usize {
+        self.counted_bytes.swap(0, Ordering::Relaxed)
+    }
+
+    /// Whether it may be flushed.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::SeqCst)
+    }
+
+    /// It may be flushed.
+    pub fn set_ready(&self) {
+        self.is_ready.store(true, Ordering::SeqCst);
+    }
+
+    /// Why it was sealed.
+    pub fn reason(&self) -> FlushReason {
+        FlushReason::from_index(self.reason.load(Ordering::Relaxed))
+    }
+
+    /// Says why it is sealed.
+    pub fn set_reason(&self, reason: FlushReason) {
+        self.reason.store(reason as usize, Ordering::Relaxed);
+    }
+}

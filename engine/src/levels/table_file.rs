@@ -1,0 +1,153 @@
+//! A table file: shared by versions, views and jobs; unlinked after the last of them let go.
+//!
+//! Steps of a file's end: an edit that removes it is made durable; then it is marked obsolete;
+//! when its last holder drops it, its number goes to the graveyard; the background unlinks it.
+//! Nothing else deletes a table while the store is open.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::table_path;
+use crate::Result;
+use crate::cache::Cache;
+use crate::fs::Fs;
+use crate::key::{FileNumber, Seq};
+use crate::table::{Table, TableProperties};
+
+/// What the manifest says about a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableMeta {
+    /// Number of its file.
+    pub number: FileNumber,
+    /// Size of its file.
+    pub bytes: u64,
+    /// Entries of every kind.
+    pub entries: u64,
+    /// Entries of kind `Delete`.
+    pub deletes: u64,
+    /// Bytes of keys and values, bodies included, before compression.
+    pub raw_bytes: u64,
+    /// Oldest sequence number.
+    pub min_seq: Seq,
+    /// Newest sequence number.
+    pub max_seq: Seq,
+    /// Written by a final compaction.
+    pub is_final: bool,
+    /// First user key.
+    pub smallest: Arc<[u8]>,
+    /// Last user key.
+    pub largest: Arc<[u8]>,
+}
+
+impl TableMeta {
+    /// What to record of a finished table.
+    pub fn new(number: FileNumber, properties: &TableProperties, is_final: bool) -> Self {
+        TableMeta {
+            number,
+            bytes: properties.bytes,
+            entries: properties.entries,
+            deletes: properties.deletes,
+            raw_bytes: properties.raw_bytes + properties.body_bytes,
+            min_seq: properties.min_seq,
+            max_seq: properties.max_seq,
+            is_final,
+            smallest: properties.smallest.as_slice().into(),
+            largest: properties.largest.as_slice().into(),
+        }
+    }
+
+    /// Whether its range and `[smallest, largest]` share a key.
+    pub fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
+        *self.smallest <= *largest && *smallest <= *self.largest
+    }
+}
+
+/// A table file in use.
+#[derive(Debug)]
+pub struct TableFile {
+    /// What the manifest says about it.
+    pub meta: TableMeta,
+    /// Its reader.
+    pub table: Arc<Table>,
+    obsolete: AtomicBool,
+    graveyard: Arc<Graveyard>,
+}
+
+impl TableFile {
+    /// The table that `meta` describes. Reads nothing.
+    pub fn open(meta: TableMeta, cache: &Cache, graveyard: &Arc<Graveyard>) -> Result<Arc<Self>> {
+        let path = table_path(&graveyard.dir, meta.number);
+        let table = Table::open(graveyard.fs.clone(), path, meta.number, cache)?;
+        let obsolete = AtomicBool::new(false);
+        Ok(Arc::new(TableFile { meta, table, obsolete, graveyard: graveyard.clone() }))
+    }
+
+    /// Marks the file for deletion. Only after the edit that removes it is durable: whoever calls
+    /// this holds a [`crate::manifest::CommittedEdit`].
+    pub fn set_obsolete(&self, _edit: &crate::manifest::CommittedEdit) {
+        self.obsolete.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for TableFile {
+    fn drop(&mut self) {
+        if *self.obsolete.get_mut() {
+            self.graveyard.bury(self.meta.number);
+        }
+    }
+}
+
+/// Obsolete table files that nobody holds any more.
+pub struct Graveyard {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    numbers: Mutex<Vec<FileNumber>>,
+    closed: AtomicBool,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Graveyard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Graveyard").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Graveyard {
+    /// An empty graveyard; `wake` is called when there is something to unlink.
+    pub fn new(fs: Arc<dyn Fs>, dir: &Path, wake: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
+        let (numbers, closed) = (Mutex::default(), AtomicBool::new(false));
+        Arc::new(Graveyard { fs, dir: dir.to_owned(), numbers, closed, wake })
+    }
+
+    fn bury(&self, number: FileNumber) {
+        self.numbers.lock().push(number);
+        (self.wake)();
+    }
+
+    /// Whether files wait to be unlinked.
+    pub fn is_due(&self) -> bool {
+        !self.closed.load(Ordering::Acquire) && !self.numbers.lock().is_empty()
+    }
+
+    /// Unlinks what waits. A file that cannot be unlinked stays behind as an orphan for the next
+    /// open; no edit names it.
+    pub fn clear(&self) -> usize {
+        if self.closed.load(Ordering::Acquire) {
+            return 0;
+        }
+        let numbers = std::mem::take(&mut *self.numbers.lock());
+        for number in &numbers {
+            let _ = self.fs.remove_file(&table_path(&self.dir, *number));
+        }
+        numbers.len()
+    }
+
+    /// Unlinks nothing any more: a write of the manifest failed, and the edit that failed may be
+    /// on disk or not. Also at close.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,381 @@
+//! One atomic change of the picture.
+//!
+//! ```text
+//! edit   := unix_ns i64 | reason slice | change*
+//! change := tag u8 | fields
+//!   1 next file        number varint
+//!   2 last seq         seq varint
+//!   3 log from         number varint
+//!   4 next keyspace    id varint
+//!   5 add keyspace     id varint | name slice | policy | compression
+//!   6 drop keyspace    id varint
+//!   7 set policy       id varint | policy
+//!   8 flushed          id varint | seq varint
+//!   9 add table        id varint | level u8 | age varint | table
+//!  10 remove table     id varint | number varint
+//! policy := 0 | 1 runs0_trigger varint, ratio varint, base_bytes varint
+//!             | 2 merge_min varint, merge_max varint, ratio f64, runs_max varint
+//! compression := 0 store's default | 1 none | 2 zstd, level i32
+//! table  := number, bytes, entries, deletes, raw_bytes, min_seq, max_seq varint | flags u8
+//!           | smallest slice | largest slice
+//! ```
+//!
+//! Ladder: a job *plans*, writes tables, makes them durable, names them in an *edit*; the manifest
+//! turns the edit into a *committed edit*, the token that lets obsolete files go.
+
+use std::sync::Arc;
+
+use crate::coding::{DecodeError, Decoder, put_slice, put_u64, put_varint};
+use crate::compress::Compression;
+use crate::key::{FileNumber, KeyspaceId, Seq};
+use crate::levels::{LEVEL_LAST, Place, TableFile, TableMeta};
+use crate::options::{Leveled, Policy, Tiered};
+use crate::table::TableProperties;
+
+/// A table whose bytes are synced; its name in the folder may not be.
+#[derive(Debug)]
+pub struct SyncedTable(TableMeta);
+
+/// A table whose bytes and name are synced. Only such a table can be named in an edit.
+#[derive(Debug)]
+pub struct DurableTable(TableMeta);
+
+impl SyncedTable {
+    /// `properties` come from [`crate::table::TableBuilder::finish`], which syncs the file.
+    pub fn new(number: FileNumber, properties: &TableProperties, is_final: bool) -> Self {
+        SyncedTable(TableMeta::new(number, properties, is_final))
+    }
+
+    /// Makes the names of `tables` durable.
+    pub fn commit(
+        tables: Vec<SyncedTable>,
+        fs: &dyn crate::fs::Fs,
+        dir: &std::path::Path,
+    ) -> crate::Result<Vec<DurableTable>> {
+        if !tables.is_empty() {
+            fs.sync_dir(dir).map_err(|e| crate::Error::io(dir, "sync", e))?;
+        }
+        Ok(tables.into_iter().map(|table| DurableTable(table.0)).collect())
+    }
+
+    /// What is recorded of it.
+    pub fn meta(&self) -> &TableMeta {
+        &self.0
+    }
+}
+
+impl DurableTable {
+    /// What is recorded of it.
+    pub fn meta(&self) -> &TableMeta {
+        &self.0
+    }
+}
+
+/// Proof that an edit is durable.
+#[derive(Debug)]
+pub struct CommittedEdit(pub(super) ());
+
+/// One thing an edit changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// File numbers below this one are taken.
+    NextFile(FileNumber),
+    /// No sequence number above this one is in a table.
+    LastSeq(Seq),
+    /// Log segments below this one are obsolete.
+    LogFrom(FileNumber),
+    /// Keyspace ids below this one are taken.
+    NextKeyspace(KeyspaceId),
+    /// A new keyspace.
+    AddKeyspace {
+        /// Its number.
+        id: KeyspaceId,
+        /// Its name.
+        name: Arc<str>,
+        /// Its policy, where it chose one.
+        policy: Option<Policy>,
+        /// Its compression, where it chose one.
+        compression: Option<Compression>,
+    },
+    /// A keyspace and all its tables are gone.
+    DropKeyspace(KeyspaceId),
+    /// A keyspace chose another policy.
+    SetPolicy(KeyspaceId, Policy),
+    /// Operations on the keyspace up to this sequence number are in tables.
+    Flushed(KeyspaceId, Seq),
+    /// A table takes its place.
+    AddTable(KeyspaceId, Place, TableMeta),
+    /// A table is no longer needed.
+    RemoveTable(KeyspaceId, FileNumber),
+}
+
+/// One atomic change of the picture, with its time and reason.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edit {
+    /// When, nanoseconds since the Unix epoch.
+    pub unix_ns: i64,
+    /// Why, for people.
+    pub reason: String,
+    pub(super) changes: Vec<Change>,
+}
+
+impl Edit {
+    /// An edit that changes nothing yet.
+    pub fn new(unix_ns: i64, reason: impl Into<String>) -> Self {
+        Edit { unix_ns, reason: reason.into(), changes: Vec::new() }
+    }
+
+    /// What it changes, in order.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// Adds a keyspace.
+    pub fn add_keyspace(
+        &mut self,
+        id: KeyspaceId,
+        name: Arc<str>,
+        policy: Option<Policy>,
+        compression: Option<Compression>,
+    ) {
+        self.changes.push(Change::AddKeyspace { id, name, policy, compression });
+        self.changes.push(Change::NextKeyspace(KeyspaceId(id.0 + 1)));
+    }
+
+    /// Drops a keyspace with all its tables.
+    pub fn drop_keyspace(&mut self, id: KeyspaceId) {
+        self.changes.push(Change::DropKeyspace(id));
+    }
+
+    /// Changes a policy.
+    pub fn set_policy(&mut self, id: KeyspaceId, policy: Policy) {
+        self.changes.push(Change::SetPolicy(id, policy));
+    }
+
+    /// Says up to where a keyspace is in tables, and from where on the log is needed.
+    pub fn flushed(&mut self, id: KeyspaceId, seq: Seq, log_from: FileNumber) {
+        self.changes.push(Change::Flushed(id, seq));
+        self.changes.push(Change::LastSeq(seq));
+        self.changes.push(Change::LogFrom(log_from));
+    }
+
+    /// Gives a durable table its place.
+    pub fn add_table(&mut self, id: KeyspaceId, place: Place, table: &DurableTable) {
+        self.changes.push(Change::AddTable(id, place, table.0.clone()));
+    }
+
+    /// Moves a table of the current picture to another place.
+    pub fn move_table(&mut self, id: KeyspaceId, place: Place, table: &TableFile) {
+        self.changes.push(Change::RemoveTable(id, table.meta.number));
+        self.changes.push(Change::AddTable(id, place, table.meta.clone()));
+    }
+
+    /// Removes a table.
+    pub fn remove_table(&mut self, id: KeyspaceId, number: FileNumber) {
+        self.changes.push(Change::RemoveTable(id, number));
+    }
+
+    /// Says which file numbers are taken.
+    pub(super) fn next_file(&mut self, next: FileNumber) {
+        self.changes.push(Change::NextFile(next));
+    }
+
+    /// Appends its bytes to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.unix_ns as u64);
+        put_slice(out, self.reason.as_bytes());
+        self.changes.iter().for_each(|change| encode_change(out, change));
+    }
+
+    /// The edit with these bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Edit, DecodeError> {
+        let mut decoder = Decoder::new(bytes);
+        let unix_ns = decoder.u64()? as i64;
+        let reason = decoder.str()?.to_owned();
+        let mut changes = Vec::new();
+        while !decoder.is_empty() {
+            changes.push(decode_change(&mut decoder)?);
+        }
+        Ok(Edit { unix_ns, reason, changes })
+    }
+}
+
+fn encode_change(out: &mut Vec<u8>, change: &Change) {
+    let id_of = |out: &mut Vec<u8>, tag: u8, id: KeyspaceId| {
+        out.push(tag);
+        put_varint(out, id.0.into());
+    };
+    match change {
+        Change::NextFile(number) => {
+            out.push(1);
+            put_varint(out, number.0);
+        }
+        Change::LastSeq(seq) => {
+            out.push(2);
+            put_varint(out, *seq);
+        }
+        Change::LogFrom(number) => {
+            out.push(3);
+            put_varint(out, number.0);
+        }
+        Change::NextKeyspace(id) => id_of(out, 4, *id),
+        Change::AddKeyspace { id, name, policy, compression } => {
+            id_of(out, 5, *id);
+            put_slice(out, name.as_bytes());
+            encode_policy(out, policy.as_ref());
+            encode_compression(out, *compression);
+        }
+        Change::DropKeyspace(id) => id_of(out, 6, *id),
+        Change::SetPolicy(id, policy) => {
+            id_of(out, 7, *id);
+            encode_policy(out, Some(policy));
+        }
+        Change::Flushed(id, seq) => {
+            id_of(out, 8, *id);
+            put_varint(out, *seq);
+        }
+        Change::AddTable(id, place, table) => {
+            id_of(out, 9, *id);
+            out.push(place.level);
+            put_varint(out, place.age);
+            encode_table(out, table);
+        }
+        Change::RemoveTable(id, number) => {
+            id_of(out, 10, *id);
+            put_varint(out, number.0);
+        }
+    }
+}
+
+fn decode_change(decoder: &mut Decoder<'_>) -> Result<Change, DecodeError> {
+    let id = |decoder: &mut Decoder<'_>| Ok(KeyspaceId(decoder.varint_u32()?));
+    let number = |decoder: &mut Decoder<'_>| Ok(FileNumber(decoder.varint()?));
+    Ok(match decoder.u8()? {
+        1 => Change::NextFile(number(decoder)?),
+        2 => Change::LastSeq(decoder.varint()?),
+        3 => Change::LogFrom(number(decoder)?),
+        4 => Change::NextKeyspace(id(decoder)?),
+        5 => Change::AddKeyspace {
+            id: id(decoder)?,
+            name: decoder.str()?.into(),
+            policy: decode_policy(decoder)?,
+            compression: decode_compression(decoder)?,
+        },
+        6 => Change::DropKeyspace(id(decoder)?),
+        7 => {
+            let id = id(decoder)?;
+            match decode_policy(decoder)? {
+                Some(policy) => Change::SetPolicy(id, policy),
+                None => return Err(decoder.error("no policy")),
+            }
+        }
+        8 => Change::Flushed(id(decoder)?, decoder.varint()?),
+        9 => {
+            let id = id(decoder)?;
+            let place = Place { level: decoder.u8()?, age: decoder.varint()? };
+            if place.level > LEVEL_LAST {
+                return Err(decoder.error("level"));
+            }
+            Change::AddTable(id, place, decode_table(decoder)?)
+        }
+        10 => Change::RemoveTable(id(decoder)?, number(decoder)?),
+        _ => return Err(decoder.error("unknown change")),
+    })
+}
+
+fn encode_policy(out: &mut Vec<u8>, policy: Option<&Policy>) {
+    match policy {
+        None => out.push(0),
+        Some(Policy::Leveled(leveled)) => {
+            out.push(1);
+            put_varint(out, leveled.runs0_trigger.into());
+            put_varint(out, leveled.ratio.into());
+            put_varint(out, leveled.base_bytes);
+        }
+        Some(Policy::Tiered(tiered)) => {
+            out.push(2);
+            put_varint(out, tiered.merge_runs_min.into());
+            put_varint(out, tiered.merge_runs_max.into());
+            put_u64(out, tiered.ratio.to_bits());
+            put_varint(out, tiered.runs_max.into());
+        }
+    }
+}
+
+fn decode_policy(decoder: &mut Decoder<'_>) -> Result<Option<Policy>, DecodeError> {
+    Ok(match decoder.u8()? {
+        0 => None,
+        1 => Some(Policy::Leveled(Leveled {
+            runs0_trigger: decoder.varint_u32()?,
+            ratio: decoder.varint_u32()?,
+            base_bytes: decoder.varint()?,
+        })),
+        2 => Some(Policy::Tiered(Tiered {
+            merge_runs_min: decoder.varint_u32()?,
+            merge_runs_max: decoder.varint_u32()?,
+            ratio: f64::from_bits(decoder.u64()?),
+            runs_max: decoder.varint_u32()?,
+        })),
+        _ => return Err(decoder.error("unknown policy")),
+    })
+}
+
+fn encode_compression(out: &mut Vec<u8>, compression: Option<Compression>) {
+    match compression {
+        None => out.push(0),
+        Some(Compression::None) => out.push(1),
+        Some(Compression::Zstd(level)) => {
+            out.push(2);
+            out.extend_from_slice(&level.to_le_bytes());
+        }
+    }
+}
+
+fn decode_compression(decoder: &mut Decoder<'_>) -> Result<Option<Compression>, DecodeError> {
+    Ok(match decoder.u8()? {
+        0 => None,
+        1 => Some(Compression::None),
+        2 => Some(Compression::Zstd(i32::from_le_bytes(decoder.array()?))),
+        _ => return Err(decoder.error("unknown compression")),
+    })
+}
+
+fn encode_table(out: &mut Vec<u8>, table: &TableMeta) {
+    for value in [
+        table.number.0,
+        table.bytes,
+        table.entries,
+        table.deletes,
+        table.raw_bytes,
+        table.min_seq,
+        table.max_seq,
+    ] {
+        put_varint(out, value);
+    }
+    out.push(table.is_final.into());
+    put_slice(out, &table.smallest);
+    put_slice(out, &table.largest);
+}
+
+fn decode_table(decoder: &mut Decoder<'_>) -> Result<TableMeta, DecodeError> {
+    let table = TableMeta {
+        number: FileNumber(decoder.varint()?),
+        bytes: decoder.varint()?,
+        entries: decoder.varint()?,
+        deletes: decoder.varint()?,
+        raw_bytes: decoder.varint()?,
+        min_seq: decoder.varint()?,
+        max_seq: decoder.varint()?,
+        is_final: match decoder.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(decoder.error("unknown table flags")),
+        },
+        smallest: decoder.slice()?.into(),
+        largest: decoder.slice()?.into(),
+    };
+    if table.smallest > table.largest {
+        return Err(decoder.error("table range"));
+    }
+    Ok(table)
+}

@@ -1,0 +1,133 @@
+//! The picture that the edits so far add up to, as plain data.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::edit::{Change, Edit};
+use crate::compress::Compression;
+use crate::key::{FileNumber, KeyspaceId, Seq};
+use crate::levels::{Place, TableMeta};
+use crate::options::Policy;
+
+/// The picture that the edits so far add up to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ManifestState {
+    /// File numbers below this one are taken.
+    pub next_file: FileNumber,
+    /// No sequence number above this one is in a table.
+    pub last_seq: Seq,
+    /// Log segments below this one are obsolete.
+    pub log_from: FileNumber,
+    /// Keyspace ids below this one are taken.
+    pub next_keyspace: KeyspaceId,
+    /// The keyspaces.
+    pub keyspaces: BTreeMap<KeyspaceId, KeyspaceRecord>,
+    names: BTreeSet<Arc<str>>,
+}
+
+/// A keyspace in the picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyspaceRecord {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its policy, where it chose one.
+    pub policy: Option<Policy>,
+    /// Its compression, where it chose one.
+    pub compression: Option<Compression>,
+    /// Operations up to this sequence number are in tables.
+    pub flushed_seq: Seq,
+    /// Its tables and their places.
+    pub tables: BTreeMap<FileNumber, (Place, TableMeta)>,
+}
+
+impl Default for ManifestState {
+    fn default() -> Self {
+        ManifestState {
+            next_file: FileNumber(1),
+            last_seq: 0,
+            log_from: FileNumber(0),
+            next_keyspace: KeyspaceId(1),
+            keyspaces: BTreeMap::new(),
+            names: BTreeSet::new(),
+        }
+    }
+}
+
+impl ManifestState {
+    /// Applies an edit.
+    ///
+    /// # Errors
+    /// What does not fit the picture; it is then half changed and of no more use.
+    pub fn apply(&mut self, edit: &Edit) -> Result<(), String> {
+        edit.changes.iter().try_for_each(|change| self.change(change))
+    }
+
+    fn change(&mut self, change: &Change) -> Result<(), String> {
+        match change {
+            Change::NextFile(number) => self.next_file = self.next_file.max(*number),
+            Change::LastSeq(seq) => self.last_seq = self.last_seq.max(*seq),
+            Change::LogFrom(number) => self.log_from = self.log_from.max(*number),
+            Change::NextKeyspace(id) => self.next_keyspace = self.next_keyspace.max(*id),
+            Change::AddKeyspace { id, name, policy, compression } => {
+                let (name, policy, compression) = (name.clone(), *policy, *compression);
+                let (flushed_seq, tables) = (0, BTreeMap::new());
+                let record =
+                    KeyspaceRecord { name: name.clone(), policy, compression, flushed_seq, tables };
+                if self.keyspaces.insert(*id, record).is_some() || !self.names.insert(name) {
+                    return Err(format!("keyspace {} exists", id.0));
+                }
+            }
+            Change::DropKeyspace(id) => {
+                let record = self.keyspaces.remove(id);
+                let record = record.ok_or_else(|| format!("no keyspace {}", id.0))?;
+                self.names.remove(&record.name);
+            }
+            Change::SetPolicy(id, policy) => self.keyspace(*id)?.policy = Some(*policy),
+            Change::Flushed(id, seq) => {
+                let keyspace = self.keyspace(*id)?;
+                keyspace.flushed_seq = keyspace.flushed_seq.max(*seq);
+            }
+            Change::AddTable(id, place, table) => {
+                let number = table.number;
+                let tables = &mut self.keyspace(*id)?.tables;
+                if tables.insert(number, (*place, table.clone())).is_some() {
+                    return Err(format!("table {} exists", number.0));
+                }
+            }
+            Change::RemoveTable(id, number) => {
+                if self.keyspace(*id)?.tables.remove(number).is_none() {
+                    return Err(format!("no table {}", number.0));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn keyspace(&mut self, id: KeyspaceId) -> Result<&mut KeyspaceRecord, String> {
+        self.keyspaces.get_mut(&id).ok_or_else(|| format!("no keyspace {}", id.0))
+    }
+
+    /// The one edit that makes this picture out of nothing.
+    pub fn snapshot(&self, unix_ns: i64) -> Edit {
+        let mut edit = Edit::new(unix_ns, "snapshot");
+        edit.changes = vec![
+            Change::NextFile(self.next_file),
+            Change::LastSeq(self.last_seq),
+            Change::LogFrom(self.log_from),
+            Change::NextKeyspace(self.next_keyspace),
+        ];
+        for (id, keyspace) in &self.keyspaces {
+            edit.changes.push(Change::AddKeyspace {
+                id: *id,
+                name: keyspace.name.clone(),
+                policy: keyspace.policy,
+                compression: keyspace.compression,
+            });
+            edit.changes.push(Change::Flushed(*id, keyspace.flushed_seq));
+            let tables = keyspace.tables.values();
+            let add = tables.map(|(place, table)| Change::AddTable(*id, *place, table.clone()));
+            edit.changes.extend(add);
+        }
+        edit
+    }
+}

@@ -1,0 +1,324 @@
+//! The way of a batch into the store.
+//!
+//! ```text
+//! check     no lock      every operation is decoded and accepted by its keyspace's hooks
+//! admit     no lock      within the memory of memtables, or a bounded stall
+//! number    commit lock  next sequence number, memtables to write to, record into the log buffer
+//! apply     no lock      into the memtables, beside other batches
+//! publish   no lock      visible in the order of numbers
+//! wait      no lock      for the write or the fsync, shared with whoever else waits
+//! ```
+//!
+//! Invariants:
+//! - what is in the log can be applied: nothing behind the append may fail;
+//! - the commit lock covers no I/O, except when the log buffer is full;
+//! - a memtable is sealed only under the commit lock, so its records are those of a range of
+//!   sequence numbers, and `enter` precedes the seal.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::core::{Commits, Core};
+use crate::background::Step;
+use crate::batch::WriteBatch;
+use crate::key::{Kind, Op, Seq};
+use crate::keyspace::{FlushReason, KeyspaceState, MemtableSlot};
+use crate::options::Durability;
+use crate::publish::SLOTS;
+use crate::wal::LogPosition;
+use crate::{Error, Result};
+
+/// Bytes of log between two looks at how much of it memtables pin.
+const WAL_CHECK_BYTES: u64 = 1 << 20;
+
+/// Slices of a stall, after each of which the writer looks again.
+const STALL_SLICES: u64 = 20;
+
+/// A keyspace that a batch touches, and the memtable that takes its operations.
+struct Touched {
+    keyspace: Arc<KeyspaceState>,
+    slot: Option<Arc<MemtableSlot>>,
+}
+
+/// A write that is in the log buffer and visible; [`Commit::wait`] makes it durable.
+#[derive(Debug)]
+#[must_use = "the write may not be durable before `wait`"]
+pub struct Commit {
+    core: Arc<Core>,
+    seq: Seq,
+    position: LogPosition,
+    durability: Durability,
+}
+
+impl Commit {
+    /// Its place in the order of all writes.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Until the write is as durable as was asked for.
+    ///
+    /// # Errors
+    /// `ReadOnly`: the write may or may not survive.
+    pub fn wait(&self) -> Result<()> {
+        let wal = self.core.wal();
+        let outcome = match self.durability {
+            Durability::Always => wal.sync_to(self.position),
+            Durability::Os => wal.write_to(self.position),
+            Durability::Interval => Ok(()),
+        };
+        outcome.map_err(|error| self.core.fail_if_read_only(error))
+    }
+}
+
+impl Core {
+    /// Writes a batch up to the point where it is visible.
+    pub fn commit(
+        self: &Arc<Self>,
+        batch: &WriteBatch,
+        durability: Option<Durability>,
+    ) -> Result<Commit> {
+        self.check_writable()?;
+        let durability = durability.unwrap_or(self.options.durability);
+        let mut touched = self.check_batch(batch)?;
+        if touched.is_empty() {
+            let (seq, position) = (self.publisher.visible(), LogPosition(0));
+            return Ok(Commit { core: self.clone(), seq, position, durability });
+        }
+        self.admit(batch.bytes().len() as u64)?;
+        let (seq, position, is_long) = self.number(batch, &mut touched)?;
+        let applied = Applied { core: self, touched: &touched, seq };
+        apply(batch, &touched, seq);
+        let is_full = applied.finish();
+        if is_full {
+            self.seal_largest(FlushReason::Size);
+        }
+        if is_long {
+            self.seal_log_pins();
+        }
+        Ok(Commit { core: self.clone(), seq, position, durability })
+    }
+
+    /// What follows a commit once its durability was waited for.
+    pub fn after_commit(self: &Arc<Self>) {
+        if self.wal().needs_prepare() {
+            self.signal.raise();
+        }
+        if self.is_inline() {
+            self.run_due();
+        }
+    }
+
+    /// Decodes every operation and asks its keyspace's hooks.
+    fn check_batch(&self, batch: &WriteBatch) -> Result<Vec<Touched>> {
+        let limit = self.options.batch_bytes_max;
+        if batch.bytes().len() > limit {
+            let (limit, got) = (limit as u64, batch.bytes().len() as u64);
+            return Err(Error::Limit { what: "bytes of a batch", limit, got });
+        }
+        let mut touched: Vec<Touched> = Vec::with_capacity(1);
+        let mut last = 0;
+        for op in batch.iter() {
+            let (id, op) = op?;
+            if touched.get(last).is_none_or(|touched| touched.keyspace.id != id) {
+                last = match touched.iter().position(|touched| touched.keyspace.id == id) {
+                    Some(index) => index,
+                    None => {
+                        touched.push(Touched { keyspace: self.keyspace(id)?, slot: None });
+                        touched.len() - 1
+                    }
+                };
+            }
+            self.check_op(&touched[last].keyspace, &op)?;
+        }
+        Ok(touched)
+    }
+
+    fn check_op(&self, keyspace: &KeyspaceState, op: &Op<'_>) -> Result<()> {
+        let limit = self.options.key_bytes_max;
+        if op.key.len() > limit {
+            let (limit, got) = (limit as u64, op.key.len() as u64);
+            return Err(Error::Limit { what: "bytes of a key", limit, got });
+        }
+        if op.key.is_empty() && op.kind != Kind::Append {
+            return Err(Error::Invalid { reason: "an empty key".to_owned() });
+        }
+        keyspace.hooks.validate(op)
+    }
+
+    /// Stalls while memtables hold more than they may, for a bounded time.
+    fn admit(self: &Arc<Self>, batch_bytes: u64) -> Result<()> {
+        let has_room = || {
+            let is_within = self.memory.total() + batch_bytes <= self.options.memtable_bytes_hard;
+            // An empty store takes any batch within its limit.
+            is_within || self.memory.total() == 0
+        };
+        if has_room() {
+            return Ok(());
+        }
+        self.counters.stalls.fetch_add(1, Ordering::Relaxed);
+        let start = self.options.clock.monotonic_ns();
+        let outcome = self.stall(&has_room);
+        let waited = self.options.clock.monotonic_ns().saturating_sub(start);
+        self.counters.stall_ns.fetch_add(waited, Ordering::Relaxed);
+        outcome
+    }
+
+    fn stall(self: &Arc<Self>, has_room: &dyn Fn() -> bool) -> Result<()> {
+        let slice = Duration::from_millis(self.options.stall_ms_max / STALL_SLICES);
+        for _ in 0..STALL_SLICES {
+            let seen = self.signal.now();
+            self.check_writable()?;
+            if self.memory.sealed() == 0 {
+                self.seal_any();
+            }
+            if has_room() {
+                return Ok(());
+            }
+            if self.is_inline() {
+                if self.run_due() != Step::Done {
+                    break;
+                }
+            } else {
+                self.signal.wait(seen, slice);
+            }
+        }
+        if has_room() {
+            return Ok(());
+        }
+        self.counters.busy.fetch_add(1, Ordering::Relaxed);
+        Err(Error::Busy { reason: "flushes are behind", retry_after_ms: self.options.stall_ms_max })
+    }
+
+    /// Seals the largest memtable although the active ones are within their limit: sealed ones are
+    /// all flushed, and there is still no room.
+    fn seal_any(&self) {
+        let largest = {
+            let commits = self.commits.lock();
+            let active = commits.dirty.values().filter_map(|k| Some((k, k.active()?)));
+            active.max_by_key(|(_, slot)| slot.counted_bytes()).map(|(k, _)| k.clone())
+        };
+        if let Some(keyspace) = largest {
+            self.seal(&keyspace, FlushReason::Size);
+        }
+    }
+
+    /// Gives the batch its number and its place in the log; says whether it is time to look at
+    /// how much log memtables pin.
+    fn number(
+        &self,
+        batch: &WriteBatch,
+        touched: &mut [Touched],
+    ) -> Result<(Seq, LogPosition, bool)> {
+        let wal = self.wal();
+        let mut commits = self.lock_commits();
+        if let Some(dropped) =
+            touched.iter().find(|touched| touched.keyspace.is_dropped.load(Ordering::Acquire))
+        {
+            let what = format!("keyspace {}", dropped.keyspace.name);
+            return Err(Error::NotFound { what });
+        }
+        let seq = commits.last_seq + 1;
+        for touched in touched.iter_mut() {
+            touched.slot = Some(self.active_slot(&mut commits, &touched.keyspace));
+        }
+        let position = match wal.append(seq, &[batch.bytes()]) {
+            Ok(position) => position,
+            Err(error) => {
+                drop(commits);
+                return Err(self.fail_if_read_only(error));
+            }
+        };
+        commits.last_seq = seq;
+        for touched in touched.iter() {
+            touched.slot.as_ref().expect("just set").enter(seq, position);
+        }
+        let is_long = position.0 - commits.wal_checked.0 >= WAL_CHECK_BYTES;
+        if is_long {
+            commits.wal_checked = position;
+        }
+        Ok((seq, position, is_long))
+    }
+
+    /// The commit lock, once the next sequence number has a slot with the publisher.
+    fn lock_commits(&self) -> parking_lot::MutexGuard<'_, Commits> {
+        loop {
+            let commits = self.commits.lock();
+            let next = commits.last_seq + 1;
+            if self.publisher.has_room(next) {
+                return commits;
+            }
+            drop(commits);
+            self.publisher.wait(next - SLOTS);
+        }
+    }
+
+    /// The active memtable of `keyspace`; makes one when there is none.
+    fn active_slot(
+        &self,
+        commits: &mut Commits,
+        keyspace: &Arc<KeyspaceState>,
+    ) -> Arc<MemtableSlot> {
+        if let Some(slot) = keyspace.active() {
+            return slot;
+        }
+        let (segment, position) = (self.wal().segment(), self.wal().end());
+        let created = self.options.clock.monotonic_ns();
+        let slot = MemtableSlot::new(keyspace.hooks.memtable(), segment, position, created);
+        keyspace.change_picture(|picture| picture.active = Some(slot.clone()));
+        commits.dirty.insert(keyspace.id, keyspace.clone());
+        slot
+    }
+}
+
+fn apply(batch: &WriteBatch, touched: &[Touched], seq: Seq) {
+    let mut last = 0;
+    for op in batch.iter() {
+        let (id, op) = op.expect("decoded before it was logged");
+        if touched[last].keyspace.id != id {
+            let index = touched.iter().position(|touched| touched.keyspace.id == id);
+            last = index.expect("collected before it was logged");
+        }
+        let slot = touched[last].slot.as_ref().expect("set when it was logged");
+        slot.memtable.apply(seq, &op);
+    }
+}
+
+/// A numbered batch must be published whatever happens: later ones wait for it.
+struct Applied<'a> {
+    core: &'a Core,
+    touched: &'a [Touched],
+    seq: Seq,
+}
+
+impl Applied<'_> {
+    /// Counts, leaves and publishes; says whether the active memtables hold more than they may.
+    fn finish(self) -> bool {
+        let mut active_bytes = 0;
+        for touched in self.touched {
+            if let Some(slot) = &touched.slot {
+                active_bytes = self.core.memory.count(slot);
+                slot.leave();
+            }
+        }
+        self.core.publisher.publish(self.seq);
+        let is_full = active_bytes > self.core.options.memtable_bytes_max;
+        std::mem::forget(self);
+        is_full
+    }
+}
+
+impl Drop for Applied<'_> {
+    /// Only when a memtable panicked: the batch is in the log but not in memory.
+    fn drop(&mut self) {
+        for touched in self.touched {
+            if let Some(slot) = &touched.slot {
+                slot.leave();
+            }
+        }
+        let reason = "a memtable panicked".to_owned();
+        let _ = self.core.fail(Error::Invalid { reason });
+        self.core.publisher.publish(self.seq);
+    }
+}

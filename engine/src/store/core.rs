@@ -1,0 +1,337 @@
+//! What all parts of an open store share.
+//!
+//! Lock order: `manifest` before `commit` before a picture; `schedule` is taken alone or under
+//! none of them. No file operation runs under `commit`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::schedule::Schedule;
+use crate::background::{Signal, Workers};
+use crate::budget::{Reservation, Share};
+use crate::cache::Cache;
+use crate::fs::LockGuard;
+use crate::key::{FileNumber, KeyspaceId, Seq};
+use crate::keyspace::{FlushReason, KeyspaceState, MemtableSlot};
+use crate::levels::Graveyard;
+use crate::manifest::Manifest;
+use crate::manifest::log::FileNumbers;
+use crate::metrics::Counters;
+use crate::options::{Background, Options};
+use crate::publish::Publisher;
+use crate::snapshot::Snapshots;
+use crate::wal::{LogPosition, Wal, WalMetrics};
+use crate::{Error, Result};
+
+/// Bytes by which the memtables grow before the budget is told.
+const BUDGET_STEP_BYTES: u64 = 1 << 20;
+
+/// What the commit lock guards.
+#[derive(Default)]
+pub(crate) struct Commits {
+    /// Sequence number of the last batch.
+    pub last_seq: Seq,
+    /// Keyspaces with memtables: those that need the log.
+    pub dirty: HashMap<KeyspaceId, Arc<KeyspaceState>>,
+    /// Where the log ended when its length was last compared with the limit.
+    pub wal_checked: LogPosition,
+}
+
+/// Keyspaces by number and by name.
+#[derive(Default)]
+pub(crate) struct Registry {
+    pub by_id: Vec<Option<Arc<KeyspaceState>>>,
+    pub by_name: BTreeMap<Arc<str>, KeyspaceId>,
+}
+
+impl Registry {
+    pub fn get(&self, id: KeyspaceId) -> Option<&Arc<KeyspaceState>> {
+        self.by_id.get(id.0 as usize)?.as_ref()
+    }
+
+    pub fn insert(&mut self, keyspace: Arc<KeyspaceState>) {
+        let index = keyspace.id.0 as usize;
+        if self.by_id.len() <= index {
+            self.by_id.resize(index + 1, None);
+        }
+        self.by_name.insert(keyspace.name.clone(), keyspace.id);
+        self.by_id[index] = Some(keyspace);
+    }
+
+    pub fn remove(&mut self, id: KeyspaceId) {
+        if let Some(keyspace) = self.by_id.get_mut(id.0 as usize).and_then(Option::take) {
+            self.by_name.remove(&keyspace.name);
+        }
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Arc<KeyspaceState>> {
+        self.by_name.values().filter_map(|id| self.get(*id))
+    }
+}
+
+/// Bytes of memtables, and what the budget was told of them.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// Of all memtables.
+    total_bytes: AtomicI64,
+    /// Of the sealed ones.
+    sealed_bytes: AtomicI64,
+    reserved: Mutex<Reservation>,
+}
+
+impl Memory {
+    pub fn total(&self) -> u64 {
+        self.total_bytes.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    pub fn sealed(&self) -> u64 {
+        self.sealed_bytes.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    pub fn active(&self) -> u64 {
+        self.total().saturating_sub(self.sealed())
+    }
+
+    /// Takes note of a slot's growth and gives the bytes of all active memtables.
+    pub fn count(&self, slot: &MemtableSlot) -> u64 {
+        let delta = slot.count();
+        if delta != 0 {
+            self.total_bytes.fetch_add(delta, Ordering::Relaxed);
+            self.tell_budget();
+        }
+        self.active()
+    }
+
+    pub fn seal(&self, slot: &MemtableSlot) {
+        slot.wait_for_writers();
+        self.count(slot);
+        self.sealed_bytes.fetch_add(slot.counted_bytes() as i64, Ordering::Relaxed);
+        slot.set_ready();
+    }
+
+    /// A sealed slot was flushed or dropped. Whoever seals it may not have counted it yet.
+    pub fn forget_sealed(&self, slot: &MemtableSlot) {
+        while !slot.is_ready() {
+            std::thread::yield_now();
+        }
+        let bytes = slot.uncount() as i64;
+        self.sealed_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.total_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.tell_budget();
+    }
+
+    /// The slot of a dropped keyspace, sealed or active: nobody enters it any more.
+    pub fn forget_active(&self, slot: &MemtableSlot) {
+        slot.wait_for_writers();
+        self.total_bytes.fetch_sub(slot.uncount() as i64, Ordering::Relaxed);
+        self.tell_budget();
+    }
+
+    fn tell_budget(&self) {
+        let total = self.total();
+        // Whoever holds the lock tells what everybody sees; the step makes it rare.
+        if let Some(mut reserved) = self.reserved.try_lock()
+            && reserved.bytes().abs_diff(total) >= BUDGET_STEP_BYTES
+        {
+            reserved.resize_anyway(total);
+        }
+    }
+}
+
+/// What all parts of an open store share.
+pub(crate) struct Core {
+    pub options: Options,
+    pub numbers: Arc<FileNumbers>,
+    pub cache: Cache,
+    pub graveyard: Arc<Graveyard>,
+    pub manifest: Mutex<Manifest>,
+    /// Set before `open` returns; while the log is replayed there is none.
+    pub wal: OnceLock<Wal>,
+    pub wal_metrics: Arc<WalMetrics>,
+    pub commits: Mutex<Commits>,
+    pub publisher: Publisher,
+    pub registry: RwLock<Registry>,
+    pub snapshots: Arc<Snapshots>,
+    pub memory: Memory,
+    pub schedule: Mutex<Schedule>,
+    pub signal: Arc<Signal>,
+    pub workers: Workers,
+    pub counters: Counters,
+    pub is_closed: AtomicBool,
+    /// What made the store read-only.
+    pub failure: OnceLock<Arc<Error>>,
+    pub lock: Mutex<Option<Box<dyn LockGuard>>>,
+}
+
+impl Core {
+    /// The shared part of a store that is being opened.
+    pub fn new(
+        options: Options,
+        lock: Box<dyn LockGuard>,
+        manifest: Manifest,
+        numbers: Arc<FileNumbers>,
+    ) -> Arc<Self> {
+        let signal = Arc::new(Signal::default());
+        let raised = signal.clone();
+        let wake = Box::new(move || raised.raise());
+        let cache =
+            Cache::with_files(options.cache_bytes, options.files_open_max, options.budget.clone());
+        let reserved = options.budget.reserve_anyway(Share::Memtables, 0);
+        Arc::new(Core {
+            graveyard: Graveyard::new(options.fs.clone(), &options.dir, wake),
+            numbers,
+            cache,
+            manifest: Mutex::new(manifest),
+            wal: OnceLock::new(),
+            wal_metrics: Arc::default(),
+            commits: Mutex::default(),
+            publisher: Publisher::new(0),
+            registry: RwLock::default(),
+            snapshots: Arc::default(),
+            memory: Memory {
+                total_bytes: AtomicI64::new(0),
+                sealed_bytes: AtomicI64::new(0),
+                reserved: Mutex::new(reserved),
+            },
+            schedule: Mutex::default(),
+            signal,
+            workers: Workers::default(),
+            counters: Counters::default(),
+            is_closed: AtomicBool::new(false),
+            failure: OnceLock::new(),
+            lock: Mutex::new(Some(lock)),
+            options,
+        })
+    }
+
+    pub fn wal(&self) -> &Wal {
+        self.wal.get().expect("the log is there once the store is open")
+    }
+
+    pub fn is_inline(&self) -> bool {
+        self.options.background == Background::Inline
+    }
+
+    pub fn check_open(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    pub fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        match self.failure.get() {
+            Some(cause) => Err(Error::ReadOnly { cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the store read-only, unless it already is, and gives the error to answer with.
+    pub fn fail(&self, error: Error) -> Error {
+        let cause = match error {
+            Error::ReadOnly { cause } => cause,
+            other => Arc::new(other),
+        };
+        // What a failed edit named may be in use at the next open.
+        self.graveyard.close();
+        let cause = self.failure.get_or_init(|| cause).clone();
+        self.signal.raise();
+        Error::ReadOnly { cause }
+    }
+
+    /// As `fail`, for errors of the log and the manifest, which say `ReadOnly` when it is over.
+    pub fn fail_if_read_only(&self, error: Error) -> Error {
+        if matches!(error, Error::ReadOnly { .. }) { self.fail(error) } else { error }
+    }
+
+    pub fn keyspace(&self, id: KeyspaceId) -> Result<Arc<KeyspaceState>> {
+        let registry = self.registry.read();
+        let keyspace = registry.get(id).cloned();
+        keyspace.ok_or_else(|| Error::NotFound { what: format!("keyspace {}", id.0) })
+    }
+
+    /// One keyspace, or all of them.
+    pub fn keyspaces(&self, id: Option<KeyspaceId>) -> Result<Vec<Arc<KeyspaceState>>> {
+        match id {
+            Some(id) => Ok(vec![self.keyspace(id)?]),
+            None => Ok(self.registry.read().all().cloned().collect()),
+        }
+    }
+
+    /// A worker's step; a panic in it is a failure of the store.
+    pub fn guarded_step(self: &Arc<Self>) -> crate::background::Step {
+        let step = std::panic::AssertUnwindSafe(|| self.step());
+        std::panic::catch_unwind(step).unwrap_or_else(|_| {
+            let reason = "a background job panicked".to_owned();
+            let _ = self.fail(Error::Invalid { reason });
+            crate::background::Step::Failed
+        })
+    }
+
+    /// Seals the active memtable of `keyspace`, if it has one, and queues its flush.
+    pub fn seal(&self, keyspace: &Arc<KeyspaceState>, reason: FlushReason) {
+        let commits = self.commits.lock();
+        let Some(slot) = keyspace.active() else { return };
+        slot.set_reason(reason);
+        keyspace.change_picture(|picture| {
+            picture.sealed.insert(0, slot.clone());
+            picture.active = None;
+        });
+        drop(commits);
+        self.memory.seal(&slot);
+        self.schedule.lock().flush_due(keyspace);
+        self.signal.raise();
+    }
+
+    /// Seals the largest active memtables until the active ones together are within the limit.
+    pub fn seal_largest(&self, reason: FlushReason) {
+        while self.memory.active() > self.options.memtable_bytes_max {
+            let largest = {
+                let commits = self.commits.lock();
+                let active = commits.dirty.values().filter_map(|k| Some((k, k.active()?)));
+                active.max_by_key(|(_, slot)| slot.counted_bytes()).map(|(k, _)| k.clone())
+            };
+            let Some(keyspace) = largest else { return };
+            self.seal(&keyspace, reason);
+        }
+    }
+
+    /// Seals the memtables that pin the oldest log, until what is pinned is within the limit.
+    pub fn seal_log_pins(&self) {
+        let due: Vec<_> = {
+            let commits = self.commits.lock();
+            let end = self.wal().end().0;
+            let is_due = |keyspace: &&Arc<KeyspaceState>| {
+                keyspace.active().is_some_and(|slot| {
+                    end.saturating_sub(slot.first_position.0) > self.options.wal_bytes_max
+                })
+            };
+            commits.dirty.values().filter(is_due).cloned().collect()
+        };
+        due.iter().for_each(|keyspace| self.seal(keyspace, FlushReason::Wal));
+    }
+
+    /// The oldest log segment that memtables need, `without` left aside: what the log may be cut
+    /// to once that slot is in tables. Under the commit lock, so that no record is on its way.
+    pub fn log_from(
+        &self,
+        commits: &Commits,
+        without: &MemtableSlot,
+        current: FileNumber,
+    ) -> FileNumber {
+        let pictures = commits.dirty.values().map(|keyspace| keyspace.picture());
+        let oldest = pictures.filter_map(|picture| {
+            let others = picture.slots().filter(|slot| !std::ptr::eq(&***slot, without));
+            others.map(|slot| slot.first_segment).min()
+        });
+        oldest.min().unwrap_or(current).min(current)
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("dir", &self.options.dir).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! Reads: one key, a range, a view; and the reading of the meters.
+//!
+//! A reader takes the picture first and asks what is visible second. Then no job that ran before
+//! the picture was taken can have dropped a version that the reader sees: what jobs drop is hidden
+//! by something that was visible when they began.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::ScanOptions;
+use super::core::Core;
+use crate::compaction::pick;
+use crate::key::{KeyspaceId, Seq};
+use crate::keyspace::{KeyspaceState, KvIterator, View};
+use crate::levels::LEVELS;
+use crate::metrics::{ClassMetrics, StoreMetrics};
+use crate::options::{Leveled, Policy};
+use crate::scan::Value;
+use crate::scan::visible::Lookup;
+use crate::snapshot::Snapshot;
+use crate::{Error, Result};
+
+impl Core {
+    fn seen(&self, snapshot: Option<&Snapshot>) -> Seq {
+        snapshot.map_or_else(|| self.publisher.visible(), Snapshot::seq)
+    }
+
+    pub(super) fn get(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        snapshot: Option<&Snapshot>,
+    ) -> Result<Option<Value>> {
+        self.check_open()?;
+        let keyspace = self.keyspace(keyspace)?;
+        let picture = keyspace.picture();
+        let seq = self.seen(snapshot);
+        let mut lookup = Lookup::new(key);
+        for slot in picture.slots() {
+            let mut goes_on = true;
+            slot.memtable.versions(key, seq, &mut |_, kind, value| {
+                goes_on = lookup.add(kind, || Value::copy(value));
+                goes_on
+            })?;
+            if !goes_on {
+                return lookup.finish(&*keyspace.hooks);
+            }
+        }
+        picture.version.get(key, seq, &mut |version| lookup.add(version.kind, || version.pin()))?;
+        lookup.finish(&*keyspace.hooks)
+    }
+
+    pub(super) fn scan(
+        &self,
+        keyspace: KeyspaceId,
+        options: ScanOptions<'_>,
+    ) -> Result<KvIterator> {
+        self.check_open()?;
+        let keyspace = self.keyspace(keyspace)?;
+        let picture = keyspace.picture();
+        let seq = self.seen(options.snapshot);
+        let (hooks, fill_cache) = (keyspace.hooks.clone(), !options.skip_cache);
+        Ok(KvIterator::new(&picture, hooks, seq, options.bounds, options.reverse, fill_cache))
+    }
+
+    pub(super) fn view(&self, keyspace: KeyspaceId) -> Result<View> {
+        self.check_open()?;
+        let picture = self.keyspace(keyspace)?.picture();
+        let seq = self.publisher.visible();
+        Ok(View::new(&picture, seq))
+    }
+
+    pub(super) fn metrics(&self) -> StoreMetrics {
+        let segments = self.wal().segments();
+        let mut metrics = StoreMetrics {
+            visible_seq: self.publisher.visible(),
+            snapshots: self.snapshots.list().len() as u64,
+            memtable_sealed_bytes: self.memory.sealed(),
+            memtable_active_bytes: self.memory.active(),
+            wal_segments: segments.len() as u64,
+            wal_bytes: segments.iter().map(|segment| segment.bytes).sum(),
+            manifest_bytes: self.manifest.lock().bytes(),
+            flushes_running: self.schedule.lock().flushing() as u64,
+            cache_capacity_bytes: self.options.cache_bytes,
+            read_only: self.failure.get().map(|cause| Error::clone(cause)),
+            ..StoreMetrics::new(self.wal_metrics.read(), self.cache.stats())
+        };
+        self.counters.read(&mut metrics);
+        for keyspace in self.registry.read().all() {
+            self.meter_keyspace(keyspace, &mut metrics);
+        }
+        metrics
+    }
+
+    fn meter_keyspace(&self, keyspace: &Arc<KeyspaceState>, metrics: &mut StoreMetrics) {
+        let picture = keyspace.picture();
+        metrics.memtables_active += u64::from(picture.active.is_some());
+        metrics.memtables_sealed += picture.sealed.len() as u64;
+        let class = class_of(&keyspace.name, &mut metrics.classes);
+        class.keyspaces += 1;
+        let levels = picture.version.summary();
+        let policy = *keyspace.policy.lock();
+        let schedule = self.schedule.lock();
+        let scores = match policy {
+            Policy::Leveled(leveled) => pick::scores(&levels, &leveled, &schedule.in_flight),
+            Policy::Tiered(tiered) => {
+                let leveled =
+                    Leveled { runs0_trigger: tiered.merge_runs_min, ..Leveled::default() };
+                let scores = pick::scores(&levels, &leveled, &schedule.in_flight);
+                std::array::from_fn(|level| if level == 0 { scores[0] } else { 0.0 })
+            }
+        };
+        drop(schedule);
+        for run in levels.runs() {
+            let level = &mut class.levels[run.place.level as usize];
+            level.runs += 1;
+            level.tables += run.tables.len() as u64;
+            level.bytes += run.bytes();
+            class.entries += run.tables.iter().map(|table| table.entries).sum::<u64>();
+        }
+        for level in 0..LEVELS {
+            class.levels[level].score = class.levels[level].score.max(scores[level]);
+        }
+        class.read_amplification = class.read_amplification.max(levels.runs().count() as u64);
+        class.pending_bytes += pick::debt_bytes(&levels, &policy);
+    }
+}
+
+fn class_of<'a>(
+    name: &str,
+    classes: &'a mut BTreeMap<String, ClassMetrics>,
+) -> &'a mut ClassMetrics {
+    let class = name.split('/').next().unwrap_or(name);
+    classes.entry(class.to_owned()).or_default()
+}
