@@ -171,12 +171,13 @@ impl Store {
         self.core().view(keyspace)
     }
 
-    /// Flushes the memtables of one keyspace or of all, and waits.
+    /// Flushes the memtables of one keyspace or of all, and waits. After all, the log's room is given
+    /// back too.
     pub fn flush(&self, keyspace: Option<KeyspaceId>) -> Result<()> {
         let keyspaces = self.core().keyspaces(keyspace)?;
         self.core().flush(&keyspaces)?;
         self.core().run_due_inline();
-        Ok(())
+        if keyspace.is_none() { self.core().release_log() } else { Ok(()) }
     }
 
     /// Flushes and compacts one keyspace or all into one run each, and waits. `is_cancelled` is
@@ -193,7 +194,7 @@ impl Store {
             self.core().compact_all(keyspace, options.is_final, is_cancelled)?;
         }
         self.core().run_due_inline();
-        Ok(())
+        if keyspace.is_none() { self.core().release_log() } else { Ok(()) }
     }
 
     /// Makes everything written so far durable.

@@ -156,6 +156,11 @@ impl Edit {
     pub fn flushed(&mut self, id: KeyspaceId, seq: Seq, log_from: FileNumber) {
         self.changes.push(Change::Flushed(id, seq));
         self.changes.push(Change::LastSeq(seq));
+        self.set_log_from(log_from);
+    }
+
+    /// Says from where on the log is needed.
+    pub fn set_log_from(&mut self, log_from: FileNumber) {
         self.changes.push(Change::LogFrom(log_from));
     }
 

@@ -318,12 +318,15 @@ impl Core {
     pub fn log_from(
         &self,
         commits: &Commits,
-        without: &MemtableSlot,
+        without: Option<&MemtableSlot>,
         current: FileNumber,
     ) -> FileNumber {
         let pictures = commits.dirty.values().map(|keyspace| keyspace.picture());
         let oldest = pictures.filter_map(|picture| {
-            let others = picture.slots().filter(|slot| !std::ptr::eq(&***slot, without));
+            let is_other = |slot: &&Arc<MemtableSlot>| {
+                without.is_none_or(|without| !std::ptr::eq(&***slot, without))
+            };
+            let others = picture.slots().filter(is_other);
             others.map(|slot| slot.first_segment).min()
         });
         oldest.min().unwrap_or(current).min(current)

@@ -154,7 +154,7 @@ impl Core {
         let log_from = {
             let commits = self.commits.lock();
             let current = self.log_end(slot);
-            self.log_from(&commits, slot, current)
+            self.log_from(&commits, Some(slot), current)
         };
         edit.flushed(keyspace.id, slot.last_seq(), log_from);
         // Flushes of a keyspace are made one after the other, so the age is the greatest so far.
@@ -182,6 +182,29 @@ impl Core {
             // What stays is removed by the next call.
             let _ = wal.remove_before(log_from);
         }
+        Ok(())
+    }
+
+    /// Gives back the log's room when no memtable needs it: after everything was flushed.
+    pub(crate) fn release_log(&self) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        if !self.commits.lock().dirty.is_empty() {
+            return Ok(());
+        }
+        let wal = self.wal();
+        wal.shrink().map_err(|error| self.fail_if_read_only(error))?;
+        let log_from = {
+            let commits = self.commits.lock();
+            self.log_from(&commits, None, wal.segment())
+        };
+        if log_from > manifest.state().log_from {
+            let mut edit = Edit::new(self.options.clock.unix_ns(), "log");
+            edit.set_log_from(log_from);
+            let _committed = manifest.commit(edit).map_err(|error| self.fail(error))?;
+        }
+        drop(manifest);
+        // What stays is removed by the next call.
+        let _ = wal.remove_before(log_from);
         Ok(())
     }
 

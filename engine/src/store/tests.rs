@@ -29,10 +29,8 @@ fn options(fs: &Arc<dyn Fs>) -> Options {
     options.wal_segment_bytes = 128 << 10;
     options.wal_bytes_max = 256 << 10;
     options.table_bytes_max = 32 << 10;
-    options.policy = Policy::Leveled(crate::options::Leveled {
-        base_bytes: 64 << 10,
-        ..Default::default()
-    });
+    options.policy =
+        Policy::Leveled(crate::options::Leveled { base_bytes: 64 << 10, ..Default::default() });
     options
 }
 
@@ -82,4 +80,28 @@ fn what_is_written_is_read_before_and_after_flush_and_reopen() {
     assert_eq!(pairs, [("1".into(), "one".into()), ("2".into(), "two".into())]);
     let report = store.check(true, &|_, _| {}).unwrap();
     assert!(report.findings.is_empty(), "{report:?}");
+}
+
+#[test]
+fn a_store_that_flushed_everything_holds_no_log() {
+    let fs = sim();
+    let store = Store::open(options(&fs)).unwrap();
+    let a = store.create_keyspace("kv/a", KeyspaceOptions::default()).unwrap();
+    for i in 0..2000 {
+        put(&store, &a, &format!("{i:06}"), &"x".repeat(100));
+    }
+    store.flush(None).unwrap();
+    let logs = || {
+        let names = fs.list(std::path::Path::new("/db")).unwrap();
+        names.iter().filter(|name| name.ends_with(".log")).count()
+    };
+    assert_eq!(logs(), 1, "the segment in use; none sealed, none prepared");
+    put(&store, &a, "later", "1");
+    store.compact(None, CompactOptions::default(), &|| false).unwrap();
+    assert_eq!(logs(), 1);
+    put(&store, &a, "last", "2");
+    drop(store);
+    let store = Store::open(options(&fs)).unwrap();
+    assert_eq!(get(&store, &a, "later").as_deref(), Some("1"));
+    assert_eq!(get(&store, &a, "last").as_deref(), Some("2"));
 }
