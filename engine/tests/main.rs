@@ -1,0 +1,7 @@
+//! The store as its users see it, on the simulated file system.
+
+mod crash;
+mod faults;
+mod planted;
+mod script;
+mod threads;

@@ -1,0 +1,247 @@
+//! Known ordering bugs, planted one by one: the crash test must find each.
+//!
+//! The bugs are those on record in other stores (syncs left out, acknowledged early, or done in the
+//! wrong order); a file system that sits between store and disk makes them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use firndb_engine::fs::sim::SimFs;
+use firndb_engine::fs::{File, Fs, LockGuard, Space};
+use firndb_engine::options::Durability;
+use parking_lot::Mutex;
+
+use crate::crash::{Sampling, crash_everywhere};
+use crate::script::{self, Script};
+
+/// Kinds of file, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Log,
+    Table,
+    Manifest,
+    Current,
+    Other,
+}
+
+fn kind(path: &Path) -> Kind {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    match name {
+        _ if name.ends_with(".log") => Kind::Log,
+        _ if name.ends_with(".tbl") => Kind::Table,
+        _ if name.starts_with("MANIFEST-") => Kind::Manifest,
+        _ if name.starts_with("CURRENT") => Kind::Current,
+        _ => Kind::Other,
+    }
+}
+
+/// A bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bug {
+    /// None: the control.
+    None,
+    /// Files of a kind are never synced.
+    NoSync(Kind),
+    /// A sync is acknowledged, and done at the next write or sync of the file.
+    LateSync(Kind),
+    /// Folders are never synced.
+    NoDirSync,
+    /// A folder is not synced when this kind of file is the newest in it.
+    NoDirSyncAfter(Kind),
+    /// A folder is not synced after a rename.
+    NoDirSyncAfterRename,
+    /// The oldest log goes when a table is begun, not when it is in the manifest.
+    EarlyLogRemoval,
+    /// The target of a rename is removed first.
+    RenameInTwoSteps,
+}
+
+const BUGS: [Bug; 13] = [
+    Bug::NoSync(Kind::Log),
+    Bug::NoSync(Kind::Table),
+    Bug::NoSync(Kind::Manifest),
+    Bug::NoSync(Kind::Current),
+    Bug::LateSync(Kind::Log),
+    Bug::LateSync(Kind::Table),
+    Bug::LateSync(Kind::Manifest),
+    Bug::NoDirSync,
+    Bug::NoDirSyncAfter(Kind::Log),
+    Bug::NoDirSyncAfter(Kind::Table),
+    Bug::NoDirSyncAfterRename,
+    Bug::EarlyLogRemoval,
+    Bug::RenameInTwoSteps,
+];
+
+/// What the folder saw last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Created(Kind),
+    Renamed,
+    Synced,
+}
+
+#[derive(Debug, Clone)]
+struct PlantedFs {
+    disk: SimFs,
+    bug: Bug,
+    last: Arc<Mutex<Last>>,
+}
+
+impl PlantedFs {
+    fn file(&self, path: &Path, file: Box<dyn File>) -> Box<dyn File> {
+        Box::new(PlantedFile { file, kind: kind(path), bug: self.bug, owed: Mutex::new(false) })
+    }
+
+    fn remove_oldest_log(&self) -> io::Result<()> {
+        let is_log = |path: &PathBuf| kind(path) == Kind::Log;
+        let logs: Vec<_> = self.disk.files().into_iter().filter(is_log).collect();
+        if logs.len() > 1 { self.disk.remove_file(&logs[0]) } else { Ok(()) }
+    }
+}
+
+impl Fs for PlantedFs {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        if self.bug == Bug::EarlyLogRemoval && kind(path) == Kind::Table {
+            self.remove_oldest_log()?;
+        }
+        *self.last.lock() = Last::Created(kind(path));
+        Ok(self.file(path, self.disk.create(path)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        Ok(self.file(path, self.disk.open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        *self.last.lock() = Last::Renamed;
+        if self.bug == Bug::RenameInTwoSteps && self.disk.exists(to)? {
+            self.disk.remove_file(to)?;
+        }
+        self.disk.rename(from, to)
+    }
+
+    fn link(&self, existing: &Path, new: &Path) -> io::Result<()> {
+        self.disk.link(existing, new)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        match self.disk.remove_file(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()), // removed early, see above
+            other => other,
+        }
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir_all(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove_dir(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(dir)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.disk.exists(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let last = std::mem::replace(&mut *self.last.lock(), Last::Synced);
+        let is_left_out = match self.bug {
+            Bug::NoDirSync => true,
+            Bug::NoDirSyncAfter(kind) => last == Last::Created(kind),
+            Bug::NoDirSyncAfterRename => last == Last::Renamed,
+            _ => false,
+        };
+        if is_left_out { Ok(()) } else { self.disk.sync_dir(dir) }
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
+        self.disk.lock(path)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.disk.space(path)
+    }
+}
+
+#[derive(Debug)]
+struct PlantedFile {
+    file: Box<dyn File>,
+    kind: Kind,
+    bug: Bug,
+    /// A sync was acknowledged and not done.
+    owed: Mutex<bool>,
+}
+
+impl PlantedFile {
+    fn pay(&self) -> io::Result<()> {
+        if std::mem::take(&mut *self.owed.lock()) { self.file.sync() } else { Ok(()) }
+    }
+}
+
+impl File for PlantedFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.pay()?;
+        self.file.write_at(buf, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        match self.bug {
+            Bug::NoSync(kind) if kind == self.kind => Ok(()),
+            Bug::LateSync(kind) if kind == self.kind => {
+                self.pay()?;
+                *self.owed.lock() = true;
+                Ok(())
+            }
+            _ => self.file.sync(),
+        }
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.pay()?;
+        self.file.set_len(len)
+    }
+
+    fn will_read(&self, offset: u64, len: u64) {
+        self.file.will_read(offset, len);
+    }
+}
+
+/// The first failure that the crash test finds with `bug` planted.
+fn find(bug: Bug) -> Option<String> {
+    for seed in 0..4 {
+        let script = Script::random(seed, 120, Durability::Always);
+        let disk = script::new_fs(seed);
+        let last = Arc::new(Mutex::new(Last::Synced));
+        let fs = PlantedFs { disk: disk.clone(), bug, last };
+        // Strides that share no factor, so that every kind of place is seen.
+        let sampling = Sampling { stride: [7, 5, 3, 1][seed as usize], is_one_enough: true };
+        let findings = crash_everywhere(&disk, Arc::new(fs), &script, seed, sampling);
+        if let Some(failure) = findings.failures.into_iter().next() {
+            return Some(failure);
+        }
+        if bug == Bug::None {
+            return None;
+        }
+    }
+    None
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    assert_eq!(find(Bug::None), None, "the control");
+    let missed: Vec<_> = BUGS.into_iter().filter(|bug| find(*bug).is_none()).collect();
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
