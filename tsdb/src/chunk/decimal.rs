@@ -193,7 +193,9 @@ pub fn decode(
 ) -> Result<(), DecodeError> {
     let mut decoder = Decoder::new(bytes);
     let exponent = usize::from(decoder.u8()?);
-    let power = *POWERS.get(exponent).ok_or(decoder.error("decimal exponent"))?;
+    if exponent >= POWERS.len() {
+        return Err(decoder.error("decimal exponent"));
+    }
     let count = decoder.varint_usize()?;
     if count > len {
         return Err(decoder.error("number of exceptions"));
@@ -210,10 +212,7 @@ pub fn decode(
     };
     let start = out.len();
     integers::decode(integers_encoding, decoder.rest(), len, rows.clone(), &mut |integers| {
-        out.extend(integers.iter().map(|&integer| {
-            let scaled = f64::from_bits(MAGIC.to_bits().wrapping_add(integer as u64));
-            (scaled - MAGIC) / power
-        }));
+        divide(integers, exponent, out);
     })?;
     for (position, bits) in positions.into_iter().zip(exceptions) {
         let position = usize::try_from(position).ok().filter(|&position| position < len);
@@ -224,4 +223,62 @@ pub fn decode(
         }
     }
     Ok(())
+}
+
+/// Appends the quotients `integer / 10^exponent`, correctly rounded.
+///
+/// Small ones come from two products, which take a third of the time of a division: `inverse` is
+/// split to 26 bits and the rest, so that the product of an integer below 2^26 with the first
+/// part is exact, and the sum is off by less than 2^-25 units in the last place before it is
+/// rounded. A quotient that is no float lies further than 2^-22 units from the middle of two
+/// floats, as `integer * 2^k - 10^exponent * middle` is a whole number but zero; so rounding
+/// gives what division gives. Holds for 10^exponent up to 2^20.
+fn divide(integers: &[i64], exponent: usize, out: &mut Vec<f64>) {
+    const LIMIT: i64 = 1 << 26;
+    const EXPONENT_MAX: usize = 6;
+    let to_float =
+        |integer: i64| f64::from_bits(MAGIC.to_bits().wrapping_add(integer as u64)) - MAGIC;
+    let power = POWERS[exponent];
+    let outside = integers
+        .iter()
+        .fold(0, |outside, &integer| outside | integer.wrapping_add(LIMIT) as u64 >> 27);
+    if outside == 0 && exponent <= EXPONENT_MAX {
+        let (high, low) = split_inverse(power);
+        out.extend(integers.iter().map(|&integer| {
+            let integer = to_float(integer);
+            integer * high + integer * low
+        }));
+    } else {
+        out.extend(integers.iter().map(|&integer| to_float(integer) / power));
+    }
+}
+
+/// `1 / power` as its first 26 bits and the rest.
+fn split_inverse(power: f64) -> (f64, f64) {
+    let high = f64::from_bits((1.0 / power).to_bits() & !0 << 27);
+    // 1 - power * high is exact: at most 26 + 20 bits. One rounding, of the quotient.
+    (high, (1.0 - power * high) / power)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_equal_quotients() {
+        for (exponent, power) in POWERS.into_iter().enumerate() {
+            // Every 97th of the range, more densely at its ends.
+            let spread = (-(1i64 << 26)..1 << 26).step_by(97);
+            let ends = [0, 1 << 26].into_iter().flat_map(|at: i64| at - 5000..at + 5000);
+            let integers: Vec<i64> = spread.chain(ends).collect();
+            let mut quotients = Vec::new();
+            for run in integers.chunks(256) {
+                divide(run, exponent, &mut quotients);
+            }
+            for (&integer, quotient) in integers.iter().zip(quotients) {
+                let expected = integer as f64 / power;
+                assert_eq!(quotient.to_bits(), expected.to_bits(), "{integer} / 10^{exponent}");
+            }
+        }
+    }
 }

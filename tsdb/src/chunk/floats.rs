@@ -24,8 +24,8 @@ pub fn encode(values: &[f64], class: Class, out: &mut Vec<u8>) -> Encoding {
     if let Some(scaled) = decimal::scale(values) {
         best = Best { encoding: Encoding::Decimal, bytes: decimal::encode_packed(&scaled) };
         if class == Class::Cold {
-            best.challenge(Encoding::DecimalVarints, decimal::encode_varints(&scaled));
             best.challenge(Encoding::DecimalPco, decimal::encode_pco(&scaled));
+            best.challenge(Encoding::DecimalVarints, decimal::encode_varints(&scaled));
         }
     } else {
         best.bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -178,7 +178,7 @@ impl Head {
         if timestamp_encoding != Encoding::Empty {
             head.timestamps_len = decoder.varint_u32()? as usize;
             head.timestamps_crc = decoder.u32()?;
-        } else if rows > 1 && !span.is_multiple_of(rows as u64 - 1) {
+        } else if rows > 1 && (!span.is_multiple_of(rows as u64 - 1) || head.step().is_none()) {
             return Err(decoder.error("step of a regular series"));
         }
         let mut offset = head.timestamps_len;

@@ -19,18 +19,19 @@ pub fn encode(values: &[i64], class: Class, out: &mut Vec<u8>) -> Encoding {
         return Encoding::Packed;
     }
     let mut best = Encoding::Packed;
-    let varints = cold::encode_varints(values);
-    if is_worth_it(&varints, &out[start..]) {
-        out.truncate(start);
-        out.extend_from_slice(&varints);
-        best = Encoding::Varints;
-    }
+    // pco first, as its pages decode alone.
     if let Some(pco) = cold::encode_pco(values)
         && is_worth_it(&pco, &out[start..])
     {
         out.truncate(start);
         out.extend_from_slice(&pco);
         best = Encoding::Pco;
+    }
+    let varints = cold::encode_varints(values);
+    if is_worth_it(&varints, &out[start..]) {
+        out.truncate(start);
+        out.extend_from_slice(&varints);
+        best = Encoding::Varints;
     }
     best
 }

@@ -43,6 +43,8 @@ const SCALED: u8 = 0x80;
 const PATCHED: u8 = 0x80;
 const SHORT_DELTA: u8 = 0x80;
 const RUNS_MAX: usize = ROWS_MAX.div_ceil(RUN);
+/// Exceptions of a run: more are slower to put in their places than wider values to unpack.
+const EXCEPTIONS_MAX: usize = RUN / 8;
 
 /// Appends `values` packed; at least one, at most [`ROWS_MAX`].
 pub fn encode(values: &[i64], out: &mut Vec<u8>) {
@@ -188,7 +190,9 @@ impl Block {
             block.exceptions = usize::from(decoder.u8()?);
             block.exception_width = usize::from(decoder.u8()?);
         }
-        let is_sound = block.width <= 64 && block.exception_width <= 64 && block.exceptions <= len;
+        let is_sound = block.width <= 64
+            && block.exception_width <= 64
+            && block.exceptions <= len.min(EXCEPTIONS_MAX);
         if is_sound { Ok(block) } else { Err(decoder.error("block head")) }
     }
 
@@ -206,7 +210,7 @@ impl Block {
             return Ok(());
         }
         let (positions, rest) = rest.split_at(self.exceptions);
-        let mut exceptions = [0; RUN];
+        let mut exceptions = [0; EXCEPTIONS_MAX];
         let exceptions = &mut exceptions[..self.exceptions];
         unpack(rest, self.exception_width, 0, exceptions);
         for (&position, &exception) in positions.iter().zip(&*exceptions) {

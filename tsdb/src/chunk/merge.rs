@@ -150,3 +150,6 @@ fn merge_strings(parts: &[Part<'_>], rows: usize) -> Values {
     }
     Values::String { offsets, bytes }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,8 @@ use firndb_engine::coding::{put_signed, put_varint, varint_len, zigzag};
 
 use super::super::bitpack::{RUN, bits, pack, packed_len};
 use super::{
-    CONSTANT, DELTA, DELTA2, FRAME, LINE, PATCHED, ROWS_MAX, RUNS, RUNS_MAX, SCALED, SHORT_DELTA,
+    CONSTANT, DELTA, DELTA2, EXCEPTIONS_MAX, FRAME, LINE, PATCHED, ROWS_MAX, RUNS, RUNS_MAX,
+    SCALED, SHORT_DELTA,
 };
 
 /// Runs on which the modes are compared: a quarter of a chunk of 4096. The modes' sizes differ
@@ -71,8 +72,8 @@ fn encode_unscaled(values: &[i64], may_have_runs: bool, out: &mut Vec<u8>) -> u8
     let mode = estimate_mode(values);
     encode_blocks(values, mode, out);
     let changes = values.windows(2).filter(|pair| pair[0] != pair[1]).count();
-    // A run takes a byte at the least, mostly two.
-    if may_have_runs && changes < out.len() - start {
+    // A run takes a byte at the least, mostly two; runs of one or two values gain nothing.
+    if may_have_runs && changes < (out.len() - start).min(values.len() / 2) {
         let mut runs = Vec::new();
         encode_runs(values, changes + 1, &mut runs);
         if runs.len() < out.len() - start {
@@ -109,11 +110,21 @@ struct Stream {
 impl Stream {
     fn new(values: &[i64], mode: u8) -> Stream {
         let mut stream = Stream { values: [0; RUN], len: values.len(), ignored: 0 };
-        stream.values[..values.len()].copy_from_slice(values);
-        for order in 0..mode - FRAME {
-            for index in (usize::from(order) + 1..stream.len).rev() {
-                stream.values[index] = stream.values[index].wrapping_sub(stream.values[index - 1]);
+        let out = &mut stream.values[..values.len()];
+        match mode {
+            DELTA => {
+                for (out, pair) in out[1..].iter_mut().zip(values.windows(2)) {
+                    *out = pair[1].wrapping_sub(pair[0]);
+                }
             }
+            DELTA2 => {
+                for (out, three) in out.iter_mut().skip(2).zip(values.windows(3)) {
+                    let (step, last) =
+                        (three[2].wrapping_sub(three[1]), three[1].wrapping_sub(three[0]));
+                    *out = step.wrapping_sub(last);
+                }
+            }
+            _ => out.copy_from_slice(values),
         }
         stream.ignored = stream.len.min(usize::from(mode - FRAME));
         stream
@@ -164,7 +175,7 @@ impl Plan {
         for width in (0..=64).rev() {
             let patched = if exceptions == 0 { 0 } else { 16 + exceptions * exception_bits };
             let cost_bits = width * values.len() + patched;
-            if exceptions < RUN && cost_bits < best.cost_bits {
+            if exceptions <= EXCEPTIONS_MAX && cost_bits < best.cost_bits {
                 best = Plan { low, width, cost_bits };
             }
             let here = usize::from(histogram[width]);
@@ -248,7 +259,7 @@ fn encode_block(mut stream: Stream, plan: &Plan, heads: &mut Vec<u8>, bodies: &m
         heads.push(plan.width as u8);
         return;
     }
-    let mut exceptions = [0; RUN];
+    let mut exceptions = [0; EXCEPTIONS_MAX];
     let (mut count, mut widest) = (0, 0);
     for (position, &distance) in distances.iter().enumerate() {
         if distance > limit {
