@@ -1,0 +1,214 @@
+//! Crash at every call of a script of points; what was acknowledged is there, what was not is
+//! there whole or not at all.
+
+use firndb_engine::fs::sim::{CrashMode, Rng, SimFs};
+use firndb_engine::options::Durability;
+use firndb_engine::store::CompactOptions;
+use firndb_tsdb::model::Timestamp;
+use firndb_tsdb::{PolicySpec, TagPredicate, Tsdb};
+
+use crate::history::random_point;
+use crate::truth::{NewPoint, Truth, check_all, options, write};
+
+const DATABASE: &str = "alps";
+const HOUR_NS: i64 = 3_600_000_000_000;
+const START: Timestamp = 1_700_000_000_000_000_000;
+
+/// One step of the script.
+#[derive(Debug, Clone)]
+enum Step {
+    Create,
+    Write(&'static str, Vec<NewPoint>),
+    Flush,
+    Compact(bool),
+    Maintain,
+    DropSeries(&'static str),
+    DropMeasurement(&'static str),
+    DropDatabase,
+    Advance(i64),
+}
+
+fn script(seed: u64) -> Vec<Step> {
+    let mut rng = Rng::new(seed);
+    let mut now = START;
+    let mut steps = vec![Step::Create];
+    for round in 0..6 {
+        for policy in ["autogen", "autogen", "short"] {
+            let points = (0..6).map(|_| random_point(&mut rng, now)).collect();
+            steps.push(Step::Write(policy, points));
+        }
+        steps.push(match round {
+            0 | 2 => Step::Flush,
+            1 => Step::Compact(false),
+            3 => Step::Compact(true),
+            4 => Step::DropSeries("h1"),
+            _ => Step::DropMeasurement("cpu"),
+        });
+        let hours = if round == 2 { 9 } else { 1 };
+        now += hours * HOUR_NS;
+        steps.push(Step::Advance(hours * HOUR_NS));
+        steps.push(Step::Maintain);
+    }
+    steps.push(Step::Flush);
+    steps.push(Step::DropDatabase);
+    steps.push(Step::Create);
+    steps.push(Step::Write("autogen", (0..4).map(|_| random_point(&mut rng, now)).collect()));
+    steps
+}
+
+/// The state that must be found after a crash: that before the step that was cut off, or after.
+#[derive(Debug, Clone)]
+struct State {
+    truth: Option<Truth>,
+    now: Timestamp,
+}
+
+impl State {
+    fn after(&self, step: &Step) -> State {
+        let mut state = self.clone();
+        let alive_from = |policy: &str| match policy {
+            "short" => state.now - 4 * HOUR_NS,
+            _ => Timestamp::MIN,
+        };
+        match step {
+            Step::Create => state.truth = Some(Truth::default()),
+            Step::DropDatabase => state.truth = None,
+            Step::Advance(ns) => state.now += ns,
+            Step::Flush | Step::Compact(_) | Step::Maintain => {}
+            Step::Write(policy, points) => {
+                let from = alive_from(policy);
+                state.truth.as_mut().expect("made").write(policy, points, from);
+            }
+            Step::DropSeries(host) => {
+                let is_meant = |tags: &[(String, String)]| {
+                    tags.iter().any(|(key, value)| key == "host" && value == host)
+                };
+                state.truth.as_mut().expect("made").drop_series(|(_, tags)| is_meant(tags));
+            }
+            Step::DropMeasurement(name) => {
+                state.truth.as_mut().expect("made").drop_series(|(of, _)| of == name);
+            }
+        }
+        state
+    }
+}
+
+fn run_step(tsdb: &Tsdb, step: &Step, now: Timestamp) -> firndb_tsdb::Result<()> {
+    let database = || tsdb.database(DATABASE).expect("made");
+    match step {
+        Step::Create => {
+            let database = tsdb.create_database(DATABASE, None)?;
+            let spec = PolicySpec {
+                name: Some("short".to_owned()),
+                duration_ns: Some(4 * HOUR_NS),
+                ..PolicySpec::default()
+            };
+            database.create_policy(&spec)?;
+        }
+        Step::Write(policy, points) => drop(write(&database(), Some(policy), points, now)?),
+        Step::Flush => tsdb.store().flush(None)?,
+        Step::Compact(is_final) => {
+            tsdb.store().compact(None, CompactOptions { is_final: *is_final }, &|| false)?;
+        }
+        Step::Maintain => drop(tsdb.maintain(now)?),
+        Step::DropSeries(host) => {
+            let tags = TagPredicate::Equal("host".to_owned(), (*host).to_owned());
+            database().drop_series(None, Some(&tags))?;
+        }
+        Step::DropMeasurement(name) => database().drop_measurement(name)?,
+        Step::DropDatabase => tsdb.drop_database(DATABASE)?,
+        Step::Advance(_) => {}
+    }
+    Ok(())
+}
+
+/// Runs the script on a file system that fails from call `crash_at` on. Returns the states that a
+/// reopened store may be in: with durability `Always` the last two, else all so far.
+fn run_until_crash(
+    fs: &SimFs,
+    steps: &[Step],
+    crash_at: Option<u64>,
+    durability: Durability,
+) -> Vec<State> {
+    let mut states = vec![State { truth: None, now: START }];
+    if let Some(op) = crash_at {
+        fs.crash_at(op);
+    }
+    let Ok(tsdb) = Tsdb::open(options(fs, durability)) else { return states };
+    for step in steps {
+        let state = states.last().expect("never empty").clone();
+        states.push(state.after(step));
+        if run_step(&tsdb, step, state.now).is_err() {
+            break;
+        }
+        let is_synced = durability == Durability::Always
+            || matches!(step, Step::Flush | Step::Compact(_) | Step::DropDatabase | Step::Create)
+            || matches!(step, Step::DropSeries(_) | Step::DropMeasurement(_));
+        if is_synced {
+            states.drain(..states.len() - 1);
+        }
+    }
+    states
+}
+
+/// Whether the store is in this state.
+fn is_in(tsdb: &Tsdb, state: &State) -> bool {
+    let Some(truth) = &state.truth else { return tsdb.databases().is_empty() };
+    let Some(database) = tsdb.database(DATABASE) else { return false };
+    if truth.series.is_empty() && database.policies().len() == 1 {
+        return database.series_count() == 0; // made, and cut off before its second policy
+    }
+    let check = || check_all(tsdb, DATABASE, truth, state.now);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_ok()
+}
+
+fn crash_everywhere(seed: u64, durability: Durability, stride: u64) {
+    let steps = script(seed);
+    let fs = SimFs::new(seed);
+    run_until_crash(&fs, &steps, None, durability);
+    let ops = fs.op_count();
+    println!("seed {seed}: {ops} calls");
+    for (op, mode) in (0..ops).step_by(stride as usize).zip(CrashMode::ALL.iter().cycle()) {
+        let modes = if stride == 1 { &CrashMode::ALL[..] } else { std::slice::from_ref(mode) };
+        for mode in modes {
+            let fs = SimFs::new(seed);
+            let states = run_until_crash(&fs, &steps, Some(op), durability);
+            let after = fs.crash(*mode, seed ^ op);
+            let tsdb = Tsdb::open(options(&after, durability))
+                .unwrap_or_else(|error| panic!("call {op}, {mode:?}: {error}"));
+            let found = states.iter().rev().find(|state| is_in(&tsdb, state));
+            let Some(state) = found else {
+                let state = states.last().expect("never empty");
+                if let Some(truth) = &state.truth {
+                    check_all(&tsdb, DATABASE, truth, state.now);
+                }
+                panic!("call {op}, {mode:?}: in none of {} states", states.len());
+            };
+            // Life goes on.
+            let database = tsdb.create_database(DATABASE, None).unwrap();
+            let mut truth = state.truth.clone().unwrap_or_default();
+            let points = [random_point(&mut Rng::new(op), state.now)];
+            write(&database, Some("autogen"), &points, state.now).unwrap();
+            truth.write("autogen", &points, Timestamp::MIN);
+            tsdb.store().compact(None, CompactOptions { is_final: true }, &|| false).unwrap();
+            tsdb.store().close().unwrap();
+            let tsdb = Tsdb::open(options(&after, durability)).unwrap();
+            check_all(&tsdb, DATABASE, &truth, state.now);
+        }
+    }
+}
+
+/// The crash tests walk every `FIRNDB_CRASH_STRIDE`-th call, by default one mode per call.
+fn stride() -> u64 {
+    std::env::var("FIRNDB_CRASH_STRIDE").ok().and_then(|s| s.parse().ok()).unwrap_or(3)
+}
+
+#[test]
+fn acknowledged_points_survive_a_crash_at_any_call() {
+    crash_everywhere(1, Durability::Always, stride());
+}
+
+#[test]
+fn without_a_sync_a_crash_leaves_a_prefix() {
+    crash_everywhere(2, Durability::Os, stride());
+}

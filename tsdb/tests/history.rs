@@ -1,0 +1,208 @@
+//! Random histories against plain maps: writes, late points, overwrites, drops, flushes,
+//! compactions, expiry, restarts.
+
+use std::collections::BTreeMap;
+
+use firndb_engine::fs::sim::{Rng, SimFs};
+use firndb_engine::options::Durability;
+use firndb_engine::store::CompactOptions;
+use firndb_tsdb::model::{FieldType, TimeRange, Timestamp};
+use firndb_tsdb::{PolicySpec, TagPredicate, Tsdb};
+
+use crate::truth::{NewPoint, Read, SeriesName, Truth, Value, check_all, options, read, write};
+
+const HOUR_NS: i64 = 3_600_000_000_000;
+const SECOND_NS: i64 = 1_000_000_000;
+const SHORT: &str = "short";
+const TYPES: [FieldType; 5] = [
+    FieldType::Float,
+    FieldType::Integer,
+    FieldType::Unsigned,
+    FieldType::Boolean,
+    FieldType::String,
+];
+
+pub fn random_series(rng: &mut Rng) -> SeriesName {
+    let measurement = ["cpu", "disk io", "m\u{e9}t"][rng.below(3) as usize];
+    let mut tags = Vec::new();
+    if !rng.one_in(5) {
+        tags.push(("host".to_owned(), format!("h{}", rng.below(6))));
+    }
+    if rng.one_in(2) {
+        tags.push(("zone".to_owned(), format!("z{}", rng.below(2))));
+    }
+    (measurement.to_owned(), tags)
+}
+
+pub fn random_point(rng: &mut Rng, now: Timestamp) -> NewPoint {
+    // Mostly a steady stream; some late, some very late, some in the future.
+    let timestamp = match rng.below(20) {
+        0 => now - rng.below(9 * HOUR_NS as u64) as i64,
+        1 => now - rng.below(600) as i64 * SECOND_NS,
+        2 => now + rng.below(3600) as i64 * SECOND_NS,
+        _ => now / SECOND_NS * SECOND_NS - rng.below(4) as i64 * SECOND_NS,
+    };
+    let count = 1 + rng.below(5);
+    let fields = (0..count).map(|_| {
+        let number = rng.below(6) as usize;
+        let usual = TYPES[number % 5];
+        let field_type = if rng.one_in(60) { TYPES[rng.below(5) as usize] } else { usual };
+        (format!("f{number}"), Value::random(field_type, rng))
+    });
+    NewPoint { fields: fields.collect(), series: random_series(rng), timestamp }
+}
+
+struct World {
+    rng: Rng,
+    fs: SimFs,
+    tsdb: Tsdb,
+    truths: BTreeMap<String, Truth>,
+    now: Timestamp,
+    operations: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let fs = SimFs::new(seed);
+        let tsdb = Tsdb::open(options(&fs, Durability::Always)).unwrap();
+        let now = 1_700_000_000 * SECOND_NS;
+        let rng = Rng::new(seed);
+        World { rng, fs, tsdb, truths: BTreeMap::new(), now, operations: 0 }
+    }
+
+    fn pick_database(&mut self) -> String {
+        let name = ["alps", "andes/south"][self.rng.below(2) as usize].to_owned();
+        if !self.truths.contains_key(&name) {
+            let database = self.tsdb.create_database(&name, None).unwrap();
+            let spec = PolicySpec {
+                name: Some(SHORT.to_owned()),
+                duration_ns: Some(4 * HOUR_NS),
+                ..PolicySpec::default()
+            };
+            database.create_policy(&spec).unwrap();
+            self.truths.insert(name.clone(), Truth::default());
+        }
+        name
+    }
+
+    fn step(&mut self) {
+        self.operations += 1;
+        match self.rng.below(400) {
+            0..=299 => self.write(),
+            300..=369 => self.read(),
+            370..=379 => self.now += self.rng.below(1800) as i64 * SECOND_NS,
+            380..=384 => self.tsdb.store().flush(None).unwrap(),
+            385..=386 => self.compact(false),
+            387 => self.compact(true),
+            388..=391 => drop(self.tsdb.maintain(self.now).unwrap()),
+            392..=393 => self.reopen(),
+            394..=395 => self.drop_series(),
+            396 => self.drop_measurement(),
+            397 if self.rng.one_in(8) => self.drop_database(),
+            _ => self.check(),
+        }
+    }
+
+    fn write(&mut self) {
+        let name = self.pick_database();
+        let policy = if self.rng.one_in(4) { SHORT } else { "autogen" };
+        let count = 1 + self.rng.below(16);
+        self.now += self.rng.below(3) as i64 * SECOND_NS;
+        let points: Vec<_> = (0..count).map(|_| random_point(&mut self.rng, self.now)).collect();
+        self.operations += count;
+        let database = self.tsdb.database(&name).unwrap();
+        let summary = write(&database, Some(policy), &points, self.now).unwrap();
+        let alive_from = database.policy(Some(policy)).unwrap().alive_from(self.now);
+        let refused = self.truths.get_mut(&name).unwrap().write(policy, &points, alive_from);
+        let got: Vec<u32> = summary.refused.iter().map(|refusal| refusal.line).collect();
+        assert_eq!(got, refused, "{:?}", summary.refused);
+        assert_eq!(summary.written + refused.len() as u64, count);
+    }
+
+    fn read(&mut self) {
+        let name = self.pick_database();
+        let truth = &self.truths[&name];
+        let at = self.rng.below(truth.series.len().max(1) as u64) as usize;
+        let Some(series) = truth.series.iter().nth(at) else { return };
+        let policy = if self.rng.one_in(4) { SHORT } else { "autogen" };
+        let start = self.now - self.rng.below(10 * HOUR_NS as u64) as i64;
+        let range = match self.rng.below(4) {
+            0 => TimeRange::ALL,
+            1 => TimeRange::new(start, start + self.rng.below(HOUR_NS as u64) as i64),
+            2 => TimeRange::new(self.now - 60 * SECOND_NS, self.now + HOUR_NS),
+            _ => TimeRange::new(start, self.now),
+        };
+        let database = self.tsdb.database(&name).unwrap();
+        let how = Read { policy, range, descending: self.rng.one_in(2), now: self.now };
+        let alive_from = database.policy(Some(policy)).unwrap().alive_from(self.now);
+        let alive = TimeRange::new(range.start.max(alive_from), range.end);
+        assert_eq!(read(&database, series, how), truth.rows(policy, series, alive), "{series:?}");
+    }
+
+    fn compact(&mut self, is_final: bool) {
+        self.tsdb.store().compact(None, CompactOptions { is_final }, &|| false).unwrap();
+    }
+
+    fn reopen(&mut self) {
+        self.tsdb.store().close().unwrap();
+        self.tsdb = Tsdb::open(options(&self.fs, Durability::Always)).unwrap();
+    }
+
+    fn drop_series(&mut self) {
+        let name = self.pick_database();
+        let host = format!("h{}", self.rng.below(6));
+        let measurement = self.rng.one_in(2).then_some("cpu");
+        let tags = TagPredicate::Equal("host".to_owned(), host.clone());
+        let dropped =
+            self.tsdb.database(&name).unwrap().drop_series(measurement, Some(&tags)).unwrap();
+        let truth = self.truths.get_mut(&name).unwrap();
+        let expected = truth.drop_series(|(of, tags)| {
+            measurement.is_none_or(|measurement| of == measurement)
+                && tags.iter().any(|(key, value)| key == "host" && *value == host)
+        });
+        assert_eq!(dropped, expected as u64);
+    }
+
+    fn drop_measurement(&mut self) {
+        let name = self.pick_database();
+        let (measurement, _) = random_series(&mut self.rng);
+        self.tsdb.database(&name).unwrap().drop_measurement(&measurement).unwrap();
+        self.truths.get_mut(&name).unwrap().drop_series(|(of, _)| *of == measurement);
+    }
+
+    fn drop_database(&mut self) {
+        let name = self.pick_database();
+        self.tsdb.drop_database(&name).unwrap();
+        self.truths.remove(&name);
+    }
+
+    fn check(&mut self) {
+        let names: Vec<_> = self.truths.keys().cloned().collect();
+        assert_eq!(self.tsdb.databases(), names);
+        if self.rng.one_in(4) {
+            for (name, truth) in &self.truths {
+                check_all(&self.tsdb, name, truth, self.now);
+            }
+        }
+    }
+}
+
+fn run(seed: u64, operations_max: u64) {
+    println!("seed {seed}");
+    let mut world = World::new(seed);
+    while world.operations < operations_max {
+        world.step();
+    }
+    world.reopen();
+    for (name, truth) in &world.truths {
+        check_all(&world.tsdb, name, truth, world.now);
+    }
+}
+
+#[test]
+fn random_histories_agree_with_the_truth() {
+    let seeds = std::env::var("FIRNDB_HISTORY_SEEDS").ok().and_then(|s| s.parse().ok());
+    for seed in 1..=seeds.unwrap_or(20) {
+        run(seed, 10_000);
+    }
+}

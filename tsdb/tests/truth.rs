@@ -1,0 +1,316 @@
+//! What must be true: a database as plain maps, and the comparison of the real one with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use firndb_engine::clock::ManualClock;
+use firndb_engine::fs::Fs;
+use firndb_engine::fs::sim::{Rng, SimFs};
+use firndb_engine::hooks::{Hooks, Plain};
+use firndb_engine::options::{Background, Durability, HookResolver, Options as EngineOptions};
+use firndb_tsdb::model::{
+    Batch, Column, Columns, Field, FieldType, FieldValue, Point, PointSeries, Tag, TimeRange,
+    Timestamp, Values,
+};
+use firndb_tsdb::{Database, MeasurementFilter, Options, Piece, ScanRequest, Tsdb};
+
+/// Plain hooks for keyspaces that are not ours.
+#[derive(Debug)]
+pub struct PlainHooks;
+
+impl HookResolver for PlainHooks {
+    fn hooks(&self, _keyspace_name: &str) -> Arc<dyn Hooks> {
+        Arc::new(Plain::default())
+    }
+}
+
+/// Options for a small store whose jobs run in the calling thread.
+pub fn options(fs: &SimFs, durability: Durability) -> Options {
+    let fs: Arc<dyn Fs> = Arc::new(fs.clone());
+    let clock = Arc::new(ManualClock::at(0));
+    let mut engine = EngineOptions::new("/db", fs, clock, Arc::new(PlainHooks));
+    engine.background = Background::Inline;
+    engine.durability = durability;
+    engine.memtable_bytes_max = 256 << 10;
+    engine.memtable_bytes_hard = 4 << 20;
+    engine.wal_segment_bytes = 64 << 10;
+    engine.wal_bytes_max = 1 << 20;
+    engine.cache_bytes = 1 << 20;
+    let mut options = Options::new(engine);
+    options.series_cache_bytes = 64 << 10;
+    options
+}
+
+/// A value of a field, comparable bit by bit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    Float(u64),
+    Integer(i64),
+    Unsigned(u64),
+    Boolean(bool),
+    Text(String),
+}
+
+impl Value {
+    pub fn random(field_type: FieldType, rng: &mut Rng) -> Value {
+        match field_type {
+            FieldType::Float if rng.one_in(3) => Value::Float(rng.next_u64() >> 2),
+            FieldType::Float => Value::Float((rng.below(1000) as f64 / 10.0).to_bits()),
+            FieldType::Integer if rng.one_in(9) => Value::Integer(rng.next_u64() as i64),
+            FieldType::Integer => Value::Integer(rng.below(200) as i64 - 100),
+            FieldType::Unsigned => Value::Unsigned(rng.next_u64() >> rng.below(64)),
+            FieldType::Boolean => Value::Boolean(rng.one_in(2)),
+            FieldType::String => Value::Text("snow".repeat(rng.below(4) as usize)),
+        }
+    }
+
+    pub fn field_type(&self) -> FieldType {
+        self.field_value().field_type()
+    }
+
+    fn field_value(&self) -> FieldValue<'_> {
+        match self {
+            Value::Float(bits) => FieldValue::Float(f64::from_bits(*bits)),
+            Value::Integer(v) => FieldValue::Integer(*v),
+            Value::Unsigned(v) => FieldValue::Unsigned(*v),
+            Value::Boolean(v) => FieldValue::Boolean(*v),
+            Value::Text(v) => FieldValue::String(v.as_str().into()),
+        }
+    }
+
+    fn of(column: &Column, row: usize) -> Option<Value> {
+        if !column.is_valid(row) {
+            return None;
+        }
+        Some(match &column.values {
+            Values::Float(v) => Value::Float(v[row].to_bits()),
+            Values::Integer(v) => Value::Integer(v[row]),
+            Values::Unsigned(v) => Value::Unsigned(v[row]),
+            Values::Boolean(v) => Value::Boolean(v[row]),
+            Values::String { offsets, bytes } => {
+                let bytes = &bytes[offsets[row] as usize..offsets[row + 1] as usize];
+                Value::Text(String::from_utf8(bytes.to_vec()).expect("text"))
+            }
+            Values::Missing(_) => return None,
+        })
+    }
+}
+
+/// Measurement and sorted tags.
+pub type SeriesName = (String, Vec<(String, String)>);
+
+/// Rows of a series.
+pub type Rows = BTreeMap<Timestamp, BTreeMap<String, Value>>;
+
+/// A point to be written.
+#[derive(Debug, Clone)]
+pub struct NewPoint {
+    pub series: SeriesName,
+    pub timestamp: Timestamp,
+    pub fields: Vec<(String, Value)>,
+}
+
+/// Text of a series as line protocol would have it.
+pub fn series_text(series: &SeriesName) -> String {
+    let tags: String = series.1.iter().map(|(k, v)| format!(",{k}={v}")).collect();
+    format!("{}{tags}", series.0)
+}
+
+/// Writes points as a parser would hand them over.
+pub fn write(
+    database: &Database,
+    policy: Option<&str>,
+    points: &[NewPoint],
+    now: Timestamp,
+) -> firndb_tsdb::Result<firndb_tsdb::WriteSummary> {
+    let texts: Vec<String> = points.iter().map(|p| series_text(&p.series)).collect();
+    let mut batch = Batch::default();
+    for ((point, text), line) in points.iter().zip(&texts).zip(1..) {
+        let series = match database.known_series(text.as_bytes()) {
+            Some(known) => PointSeries::Known(known),
+            None => {
+                let start = batch.tags.len() as u32;
+                batch.tags.extend((point.series.1.iter().rev()).map(|(key, value)| Tag {
+                    key: key.as_str().into(),
+                    value: value.as_str().into(),
+                }));
+                let measurement = point.series.0.as_str().into();
+                let tags = start..batch.tags.len() as u32;
+                PointSeries::New { text: text.as_bytes(), measurement, tags }
+            }
+        };
+        let start = batch.fields.len() as u32;
+        batch.fields.extend(
+            (point.fields.iter())
+                .map(|(key, value)| Field { key: key.as_str().into(), value: value.field_value() }),
+        );
+        let fields = start..batch.fields.len() as u32;
+        batch.points.push(Point { series, fields, timestamp: point.timestamp, line });
+    }
+    database.write(policy, &batch, now)
+}
+
+/// A database as it must be.
+#[derive(Debug, Clone, Default)]
+pub struct Truth {
+    /// Types by measurement and field.
+    pub types: BTreeMap<String, BTreeMap<String, FieldType>>,
+    /// Series ever written and not dropped.
+    pub series: BTreeSet<SeriesName>,
+    /// Rows by policy and series.
+    pub rows: BTreeMap<String, BTreeMap<SeriesName, Rows>>,
+}
+
+impl Truth {
+    /// Takes the points that the schema takes; returns the lines refused.
+    pub fn write(&mut self, policy: &str, points: &[NewPoint], alive_from: Timestamp) -> Vec<u32> {
+        let mut refused = Vec::new();
+        for (point, line) in points.iter().zip(1..) {
+            let known = self.types.get(&point.series.0).cloned().unwrap_or_default();
+            let mut types = known;
+            let is_good = point.fields.iter().all(|(key, value)| {
+                *types.entry(key.clone()).or_insert(value.field_type()) == value.field_type()
+            });
+            if !is_good || point.timestamp < alive_from {
+                refused.push(line);
+                continue;
+            }
+            self.types.insert(point.series.0.clone(), types);
+            self.series.insert(point.series.clone());
+            let series = self.rows.entry(policy.to_owned()).or_default();
+            let rows = series.entry(point.series.clone()).or_default();
+            rows.entry(point.timestamp).or_default().extend(point.fields.iter().cloned());
+        }
+        refused
+    }
+
+    /// Drops the series that `is_meant`; a measurement goes with its last series.
+    pub fn drop_series(&mut self, is_meant: impl Fn(&SeriesName) -> bool) -> usize {
+        let before = self.series.len();
+        self.series.retain(|series| !is_meant(series));
+        for series in self.rows.values_mut() {
+            series.retain(|series, _| !is_meant(series));
+        }
+        let left: BTreeSet<&String> = self.series.iter().map(|(name, _)| name).collect();
+        self.types.retain(|name, _| left.contains(name));
+        before - self.series.len()
+    }
+
+    pub fn rows(&self, policy: &str, series: &SeriesName, range: TimeRange) -> Rows {
+        let rows = self.rows.get(policy).and_then(|rows| rows.get(series));
+        let Some(rows) = rows.filter(|_| !range.is_empty()) else { return Rows::new() };
+        rows.range(range.start..=range.end).map(|(t, row)| (*t, row.clone())).collect()
+    }
+}
+
+/// How to read one series.
+#[derive(Debug, Clone, Copy)]
+pub struct Read<'a> {
+    pub policy: &'a str,
+    pub range: TimeRange,
+    pub descending: bool,
+    pub now: Timestamp,
+}
+
+/// Reads the rows of one series through a scan, checking what every scan promises.
+pub fn read(database: &Database, series: &SeriesName, how: Read<'_>) -> Rows {
+    let mut rows = Rows::new();
+    let Some(info) = database.measurement(&series.0) else { return rows };
+    let id = database.series(Some(&series.0), None).unwrap().into_iter().find(|id| {
+        let (name, tags) = database.series_key(*id).unwrap().expect("listed");
+        let tags: Vec<_> = tags.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        (name, tags) == *series
+    });
+    let Some(id) = id else { return rows };
+    let fields: Vec<_> = info.fields.iter().rev().map(|field| field.id).collect();
+    let names: Vec<_> = info.fields.iter().rev().map(|field| &field.name).collect();
+    let request = ScanRequest {
+        policy: Some(how.policy),
+        measurement: info.id,
+        series: &[id],
+        fields: &fields,
+        range: how.range,
+        descending: how.descending,
+        now: how.now,
+    };
+    let scan = database.scan(&request).unwrap();
+    let mut pieces = scan.series(0).unwrap();
+    let all: Vec<usize> = (0..fields.len()).collect();
+    let mut last: Option<TimeRange> = None;
+    while let Some(piece) = pieces.next_piece().unwrap() {
+        let columns = match piece {
+            Piece::Rows(columns) => columns,
+            Piece::Chunk(chunk) => {
+                let columns = chunk.load(&all, TimeRange::ALL).unwrap();
+                if scan.range().covers(&chunk.time_range()) {
+                    assert_eq!(columns.rows(), chunk.rows());
+                    for (at, column) in columns.columns.iter().enumerate() {
+                        assert_eq!(column.count(), chunk.count(at), "count in the directory");
+                    }
+                }
+                columns
+            }
+        };
+        let Some(span) = span_of(&columns) else { continue };
+        assert!(scan.range().covers(&span), "rows outside the range");
+        let is_in_order = last.is_none_or(|last| match how.descending {
+            true => span.end < last.start,
+            false => span.start > last.end,
+        });
+        assert!(is_in_order, "pieces overlap or are out of order");
+        last = Some(span);
+        collect(&columns, &names, &mut rows);
+    }
+    rows
+}
+
+fn span_of(columns: &Columns) -> Option<TimeRange> {
+    Some(TimeRange::new(*columns.timestamps.first()?, *columns.timestamps.last()?))
+}
+
+fn collect(columns: &Columns, names: &[&String], rows: &mut Rows) {
+    assert_eq!(columns.columns.len(), names.len());
+    for (row, timestamp) in columns.timestamps.iter().enumerate() {
+        let values: BTreeMap<String, Value> = (columns.columns.iter().zip(names))
+            .filter_map(|(column, name)| Some(((*name).clone(), Value::of(column, row)?)))
+            .collect();
+        let before = rows.insert(*timestamp, values);
+        assert!(before.is_none(), "a row came twice");
+    }
+}
+
+/// The whole of a database against the truth.
+pub fn check_all(tsdb: &Tsdb, name: &str, truth: &Truth, now: Timestamp) {
+    let database = tsdb.database(name).expect("the database exists");
+    let measurements = database.measurements(&MeasurementFilter::default()).unwrap();
+    assert_eq!(measurements, truth.types.keys().cloned().collect::<Vec<_>>());
+    for (measurement, types) in &truth.types {
+        let info = database.measurement(measurement).expect("listed");
+        let got: BTreeMap<_, _> =
+            info.fields.iter().map(|f| (f.name.clone(), f.field_type)).collect();
+        assert_eq!(&got, types, "fields of {measurement}");
+        check_tags(&database, measurement, truth);
+    }
+    assert_eq!(database.series_count(), truth.series.len() as u64, "number of series");
+    for policy in database.policies() {
+        let range = TimeRange::new(policy.alive_from(now), TimeRange::ALL.end);
+        for series in &truth.series {
+            let how = Read { policy: &policy.name, range: TimeRange::ALL, descending: false, now };
+            let got = read(&database, series, how);
+            assert_eq!(got, truth.rows(&policy.name, series, range), "{series:?} {}", policy.name);
+        }
+    }
+}
+
+fn check_tags(database: &Database, measurement: &str, truth: &Truth) {
+    let of_measurement = truth.series.iter().filter(|(name, _)| name == measurement);
+    let tags: BTreeSet<_> = of_measurement.flat_map(|(_, tags)| tags.iter().cloned()).collect();
+    let keys: BTreeSet<_> = tags.iter().map(|(key, _)| key.clone()).collect();
+    let got = database.tag_keys(measurement, None).unwrap();
+    assert_eq!(got, keys.iter().cloned().collect::<Vec<_>>(), "tag keys of {measurement}");
+    for key in keys {
+        let values: Vec<_> =
+            tags.iter().filter(|(k, _)| *k == key).map(|(_, value)| value.clone()).collect();
+        assert_eq!(database.tag_values(measurement, &key, None).unwrap(), values);
+    }
+}
