@@ -2,6 +2,7 @@
 
 mod crash;
 mod faults;
+mod model;
 mod planted;
 mod script;
 mod threads;
