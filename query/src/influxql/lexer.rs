@@ -142,7 +142,8 @@ impl<'a> Lexer<'a> {
         let token = match byte {
             b'"' | b'a'..=b'z' | b'A'..=b'Z' | b'_' => return self.name(true),
             b'\'' => {
-                return Lexed { token: self.quoted(Token::String), at: self.before(at) };
+                let token = self.quoted(Token::String);
+                return Lexed { at: self.quoted_at(&token, self.before(at)), token };
             }
             b'0'..=b'9' => self.number(),
             b'.' if self.second().is_some_and(|b| b.is_ascii_digit()) => self.number(),
@@ -160,6 +161,11 @@ impl<'a> Lexer<'a> {
             _ => self.sign(),
         };
         Lexed { token, at }
+    }
+
+    /// Where a token in quotes is placed: at its bad escape, or as usual.
+    fn quoted_at(&self, token: &Token<'_>, usual: usize) -> usize {
+        if matches!(token, Token::BadEscape(_)) { self.offset } else { usual }
     }
 
     /// The offset of the character before `at`, or `at` at the beginning.
@@ -189,8 +195,9 @@ impl<'a> Lexer<'a> {
         let at = self.offset;
         if self.peek() == Some(b'"') {
             let token = self.quoted(Token::Ident);
-            let bad = !matches!(token, Token::Ident(_));
-            return Lexed { token, at: if bad { self.before(at) } else { at } };
+            let good = matches!(token, Token::Ident(_));
+            let at = self.quoted_at(&token, if good { at } else { self.before(at) });
+            return Lexed { token, at };
         }
         self.skip_while(|b| b.is_ascii_alphanumeric() || b == b'_');
         self.end_was_read |= self.offset == self.text.len();

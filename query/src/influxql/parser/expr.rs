@@ -314,7 +314,8 @@ impl<'a> Parser<'a> {
         match lexed.token {
             Token::Sign("(") => self.call("distinct".into()),
             Token::Ident(name) => Ok(Expr::Distinct(name.into_owned())),
-            _ => Err(self.unexpected(&lexed, "(, identifier")),
+            _ if self.exprs > 1 => Err(self.unexpected(&lexed, "(, identifier")),
+            _ => Err(self.unexpected(&lexed, "identifier")),
         }
     }
 }

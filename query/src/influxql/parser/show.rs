@@ -89,16 +89,13 @@ impl<'a> Parser<'a> {
         if self.accept_keyword(Keyword::With)? {
             self.expect_keyword(Keyword::Measurement)?;
             let lexed = self.next()?;
-            filter = Some(match lexed.token {
-                Token::Sign("=") => Name::Is(self.ident()?),
-                Token::Sign("=~") => match self.regex()? {
-                    Some(regex) => Name::Matches(regex),
-                    None => {
-                        let lexed = self.next()?;
-                        return Err(self.unexpected(&lexed, "regex"));
-                    }
-                },
-                _ => return Err(self.unexpected(&lexed, "=, =~")),
+            if !matches!(lexed.token, Token::Sign("=" | "=~")) {
+                return Err(self.unexpected(&lexed, "=, =~"));
+            }
+            // Either sign takes either: the slashes decide.
+            filter = Some(match self.regex()? {
+                Some(regex) => Name::Matches(regex),
+                None => Name::Is(self.ident()?),
             });
         }
         let show = Show { database, ..Show::new(ShowWhat::Measurements(filter)) };
