@@ -81,7 +81,7 @@ pub struct QueryResult {
 /// For answers known to be small; others: [`stream`].
 pub fn run(context: &Context, plan: &Plan) -> Result<QueryResult> {
     let mut result = QueryResult::default();
-    let mut held = shared::reserve(context, 0)?;
+    let mut held = shared::reserve(&context.means(), 0)?;
     let mut bytes = 0;
     for part in stream(context, plan)? {
         let part = part?;

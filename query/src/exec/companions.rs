@@ -32,7 +32,7 @@ pub fn column(
         Ref::Field(field) => {
             let mut out = Vector::missing(0);
             for (row, spot) in spots.iter().enumerate() {
-                shared.context.check()?;
+                shared.means.check()?;
                 let value = if is_wanted(row) { at(shared, *field, spot)? } else { None };
                 out.append(&value.unwrap_or_else(|| Vector::missing(1)));
             }

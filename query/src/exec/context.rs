@@ -29,6 +29,36 @@ pub struct Context {
 }
 
 impl Context {
+    /// Fails when the query was stopped or is past its deadline.
+    pub fn check(&self) -> Result<()> {
+        self.means().check()
+    }
+
+    /// All but the databases.
+    pub(super) fn means(&self) -> Means {
+        Means {
+            pool: self.pool.clone(),
+            budget: self.budget.clone(),
+            clock: self.clock.clone(),
+            deadline_ns: self.deadline_ns,
+            cancel: self.cancel.clone(),
+            limits: self.limits,
+        }
+    }
+}
+
+/// A [`Context`] without the databases: what the operators of a running query may use.
+#[derive(Debug, Clone)]
+pub(super) struct Means {
+    pub pool: Option<Arc<rayon::ThreadPool>>,
+    pub budget: Budget,
+    pub clock: Arc<dyn Clock>,
+    pub deadline_ns: Option<u64>,
+    pub cancel: Cancel,
+    pub limits: Limits,
+}
+
+impl Means {
     /// Fails when the query was stopped or is past its deadline. Called at least once a chunk.
     pub fn check(&self) -> Result<()> {
         if self.cancel.is_cancelled() {

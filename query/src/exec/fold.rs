@@ -81,7 +81,7 @@ pub fn evaluate(shared: &Shared, series: &[u32], run: &Run, range: TimeRange) ->
     let (mut states, values) = block(first)?;
     let rest: Vec<&[u32]> = blocks.collect();
     let worth = values.saturating_mul(rest.len() as u64) >= WORTH_THREADS;
-    match shared.context.pool.as_ref().filter(|_| worth) {
+    match shared.means.pool.as_ref().filter(|_| worth) {
         Some(pool) => {
             // In waves, so that a million series do not hold a state each at once.
             for wave in rest.chunks(pool.current_num_threads() * 4) {
@@ -138,7 +138,7 @@ impl Folding<'_> {
         let descending = edge == Some(Edge::Last);
         let mut pieces = self.shared.input.pieces(self.series as usize, self.range, descending)?;
         while let Some(piece) = pieces.next_piece()? {
-            self.shared.context.check()?;
+            self.shared.means.check()?;
             match filter {
                 SeriesFilter::Nothing => {}
                 SeriesFilter::All => self.piece(&piece)?,

@@ -87,7 +87,7 @@ impl RawRun {
     /// The next part with at least one row.
     pub fn next(&mut self, shared: &Shared) -> Result<Option<Series>> {
         loop {
-            shared.context.check()?;
+            shared.means.check()?;
             let fields = fields(shared);
             if self.left == 0 || fields.is_empty() {
                 return Ok(None);
@@ -195,7 +195,7 @@ fn fields(shared: &Shared) -> Vec<usize> {
 /// Looks at the next piece of every series of the group.
 fn open(shared: &Shared, group: usize) -> Result<Vec<Cursor>> {
     let open = |series: &u32| -> Result<Cursor> {
-        shared.context.check()?;
+        shared.means.check()?;
         let mut cursor = Cursor { series: *series, rest: shared.plan.range, next: None };
         if matches!(SeriesFilter::new(shared, *series), SeriesFilter::Nothing) {
             return Ok(cursor);
@@ -267,7 +267,7 @@ fn read(
     let values = expected as u64 * width as u64;
     let _held = shared.reserve(values * 16)?;
     let one = |cursor: &mut Cursor| cursor.take(shared, slice, fields);
-    let pool = shared.context.pool.as_ref();
+    let pool = shared.means.pool.as_ref();
     let blocks: Result<Vec<Vec<Block>>> = match pool.filter(|_| values >= WORTH_THREADS) {
         Some(pool) if cursors.len() > 1 => {
             pool.install(|| cursors.par_iter_mut().map(one).collect())
@@ -295,7 +295,7 @@ impl Cursor {
         let filter = SeriesFilter::new(shared, self.series);
         let mut pieces = shared.input.pieces(self.series as usize, rest, descending)?;
         while let Some(piece) = pieces.next_piece()? {
-            shared.context.check()?;
+            shared.means.check()?;
             let Some(span) = piece.time_range() else { continue };
             let part = span.intersect(&slice).intersect(&rest);
             if !part.is_empty() {

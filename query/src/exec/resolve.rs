@@ -77,6 +77,8 @@ pub struct Resolved {
     pub refs: Vec<Ref>,
     /// Calls; none: a raw plan.
     pub calls: Vec<CallSlot>,
+    /// How often calls were written, equal ones each time.
+    pub calls_written: usize,
     /// Functions of consecutive rows.
     pub transforms: Vec<TransformSlot>,
     /// Output columns.
@@ -115,7 +117,7 @@ impl Resolved {
     /// The single selector whose row's other columns and time the answer may use.
     pub fn selector(&self) -> Option<usize> {
         match self.calls.as_slice() {
-            [call] if aggregate::is_selector(&call.function) => Some(0),
+            [call] if self.calls_written == 1 && aggregate::is_selector(&call.function) => Some(0),
             _ => None,
         }
     }
@@ -146,7 +148,7 @@ impl Resolved {
                 "mixing aggregate and non-aggregate queries is not supported",
             ));
         }
-        if let (Some(call), true) = (self.multi_row(), self.calls.len() > 1) {
+        if let (Some(call), true) = (self.multi_row(), self.calls_written > 1) {
             let name = aggregate::name(&self.calls[call].function);
             let text =
                 format!("selector function {name}() cannot be combined with other functions");
@@ -194,6 +196,7 @@ impl Names for Binder<'_> {
     }
 
     fn call(&mut self, call: &Call) -> Result<Option<usize>> {
+        self.resolved.calls_written += 1;
         let field = self.read(&call.field);
         let same = |slot: &CallSlot| slot.function == call.function && slot.field == field;
         let at = self.resolved.calls.iter().position(same).unwrap_or_else(|| {

@@ -55,8 +55,8 @@ pub fn start(
         now: plan.now,
     })?;
     let input = Box::new(StoreInput { scan });
-    let (context, plan) = (context.clone(), plan.clone());
-    let shared = Shared::new(context, plan, resolved, input, tags, series.len(), &schema.tags);
+    let (means, plan) = (context.means(), plan.clone());
+    let shared = Shared::new(means, plan, resolved, input, tags, series.len(), &schema.tags);
     Ok(SeriesStream::new(shared))
 }
 

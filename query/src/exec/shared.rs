@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use firndb_engine::budget::Reservation;
 use firndb_tsdb::model::{TagSet, TimeRange};
 
-use super::context::Context;
+use super::context::Means;
 use super::input::Input;
 use super::resolve::{Ref, Resolved};
 use super::window::Buckets;
@@ -37,7 +37,7 @@ pub struct TagColumn {
 /// One running query.
 pub struct Shared {
     /// Threads, memory, time.
-    pub context: Context,
+    pub means: Means,
     /// Where rows come from.
     pub input: Box<dyn Input>,
     /// The bound plan.
@@ -61,7 +61,7 @@ impl Shared {
     /// Prepares a query over the series of `input`, whose tags are `tags` (which may be empty
     /// when [`needs_tags`] says so) and are `count` in number.
     pub fn new(
-        context: Context,
+        means: Means,
         plan: Plan,
         resolved: Resolved,
         input: Box<dyn Input>,
@@ -86,7 +86,7 @@ impl Shared {
             tag_columns: named.collect(),
             buckets: Buckets::new(plan.window.clone()),
             points: AtomicU64::new(0),
-            context,
+            means,
             input,
             resolved,
             plan,
@@ -108,7 +108,7 @@ impl Shared {
 
     /// Counts values about to be read, against the limit.
     pub fn count_points(&self, points: u64) -> Result<()> {
-        let limit = self.context.limits.points_max;
+        let limit = self.means.limits.points_max;
         let found = self.points.fetch_add(points, Ordering::Relaxed) + points;
         if limit > 0 && found > limit {
             return Err(Error::Limit { name: "max-select-point", found, limit });
@@ -118,7 +118,7 @@ impl Shared {
 
     /// A reservation of `bytes` of the queries' share.
     pub fn reserve(&self, bytes: u64) -> Result<Reservation> {
-        reserve(&self.context, bytes)
+        reserve(&self.means, bytes)
     }
 
     /// An output part of group `group`.
@@ -128,8 +128,8 @@ impl Shared {
 }
 
 /// A reservation of `bytes` of the queries' share.
-pub fn reserve(context: &Context, bytes: u64) -> Result<Reservation> {
-    context.budget.try_reserve(SHARE, bytes).ok_or(Error::Memory { needed_bytes: bytes })
+pub fn reserve(means: &Means, bytes: u64) -> Result<Reservation> {
+    means.budget.try_reserve(SHARE, bytes).ok_or(Error::Memory { needed_bytes: bytes })
 }
 
 /// Lets `reservation` grow to `bytes`; it does not shrink.

@@ -110,7 +110,7 @@ impl SeriesStream {
             };
             let groups = self.next_group..self.next_group + wave;
             self.next_group += wave;
-            let pool = shared.context.pool.as_ref().expect("a wave has threads");
+            let pool = shared.means.pool.as_ref().expect("a wave has threads");
             let made: Result<Vec<Vec<Series>>> =
                 pool.install(|| groups.into_par_iter().map(whole).collect());
             self.ready.extend(made?.into_iter().flatten());
@@ -121,7 +121,7 @@ impl SeriesStream {
     /// others will cost.
     fn wave(&self, shared: &Shared) -> usize {
         let left = shared.groups.len() - self.next_group;
-        let Some(pool) = &shared.context.pool else { return 1 };
+        let Some(pool) = &shared.means.pool else { return 1 };
         let plan = &shared.plan;
         let rows = match (plan.limit, shared.resolved.is_raw()) {
             (Some(limit), _) => limit,

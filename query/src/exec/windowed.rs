@@ -122,7 +122,7 @@ impl GroupRun {
 
     /// Evaluates the next slice and queues its rows.
     fn advance(&mut self, shared: &Shared) -> Result<()> {
-        shared.context.check()?;
+        shared.means.check()?;
         self.find_start(shared)?;
         let Some(rest) = self.rest else { return Ok(()) };
         let range = self.cut(shared, rest)?;
@@ -134,9 +134,11 @@ impl GroupRun {
             self.todo.push_back(ordered(shared, times, values));
             return Ok(());
         }
-        let has = has_values(&states, run.len());
+        let finished = finish(shared, states, run.len())?;
+        let has = has_values(&finished.0, run.len());
         let Some((first, last)) = edges(&has) else {
-            return self.defer(range);
+            self.defer(shared.plan.descending, range);
+            return Ok(());
         };
         if let Some(empty) = self.pending.take() {
             self.todo.push_back(Todo::Empty(empty));
@@ -156,7 +158,7 @@ impl GroupRun {
         self.has_values = true;
         let shown = mask::from_fn(run.len(), |bucket| (low..high).contains(&bucket));
         let shown = if shared.plan.fill == Fill::None { has } else { shown };
-        let (times, values) = self.rows(shared, states, &run, shown)?;
+        let (times, values) = self.rows(shared, finished, &run, shown)?;
         self.todo.push_back(ordered(shared, times, values));
         Ok(())
     }
@@ -165,7 +167,7 @@ impl GroupRun {
     fn cut(&mut self, shared: &Shared, rest: TimeRange) -> Result<TimeRange> {
         let buckets = &shared.buckets;
         let all = buckets.count_between(rest.start, rest.end);
-        let limit = shared.context.limits.buckets_max;
+        let limit = shared.means.limits.buckets_max;
         if limit > 0 && all > limit && rest.start > TimeRange::ALL.start {
             return Err(Error::Limit { name: "max-select-buckets", found: all, limit });
         }
@@ -188,14 +190,20 @@ impl GroupRun {
         Ok(slice)
     }
 
-    /// A slice without a value: its buckets wait for one.
-    fn defer(&mut self, range: TimeRange) -> Result<()> {
-        let joined = match self.pending {
-            Some(p) => TimeRange::new(p.start.min(range.start), p.end.max(range.end)),
-            None => range,
-        };
-        self.pending = Some(joined);
-        Ok(())
+    /// A slice without a value: whether its buckets are rows may depend on what follows.
+    fn defer(&mut self, descending: bool, range: TimeRange) {
+        match (self.has_values, self.is_open, descending) {
+            // Before the first value of an open start there are no rows.
+            (false, true, false) => {}
+            // A value was seen, and the end is known: rows.
+            (true, false, _) | (true, true, false) => self.todo.push_back(Todo::Empty(range)),
+            // Rows if a value follows.
+            (false, _, _) | (true, true, true) => {
+                let join =
+                    |p: TimeRange| TimeRange::new(p.start.min(range.start), p.end.max(range.end));
+                self.pending = Some(self.pending.map_or(range, join));
+            }
+        }
     }
 
     /// With an open start, moves the start of what is left to the first row there is.
@@ -213,7 +221,7 @@ impl GroupRun {
         }
         let mut start = None;
         for series in &shared.groups[self.group].series {
-            shared.context.check()?;
+            shared.means.check()?;
             let mut pieces = shared.input.pieces(*series as usize, self.range, false)?;
             while let Some(piece) = pieces.next_piece()? {
                 if let Some(span) = piece.time_range() {
@@ -255,9 +263,9 @@ impl GroupRun {
             self.todo.push_front(Todo::Empty(later));
         }
         let run = Run::covering(buckets, now.start, now.end);
-        let states = States::new(shared, run.len())?;
+        let finished = finish(shared, States::new(shared, run.len())?, run.len())?;
         let shown = Bitmap::filled(run.len(), true);
-        let (times, values) = self.rows(shared, states, &run, shown)?;
+        let (times, values) = self.rows(shared, finished, &run, shown)?;
         let Todo::Rows(times, values) = ordered(shared, times, values) else {
             unreachable!("ordered gives rows")
         };
@@ -268,12 +276,11 @@ impl GroupRun {
     fn rows(
         &mut self,
         shared: &Shared,
-        states: States,
+        (calls, spots): FinishedCalls,
         run: &Run,
         shown: Bitmap,
     ) -> Result<(Vec<Timestamp>, Vec<Vector>)> {
         let mut times: Vec<Timestamp> = (0..run.len()).map(|b| run.start(b)).collect();
-        let (calls, spots) = finish(shared, states, run.len())?;
         if shared.plan.window.is_none() {
             times[0] = if shared.is_open_start() { 0 } else { shared.plan.range.start };
         }
@@ -366,11 +373,9 @@ fn ordered(shared: &Shared, mut times: Vec<Timestamp>, values: Vec<Vector>) -> T
 }
 
 /// Values of all calls, one per bucket, and where the single selector found them.
-fn finish(
-    shared: &Shared,
-    states: States,
-    buckets: usize,
-) -> Result<(Vec<Vector>, Option<Vec<aggregate::Spot>>)> {
+type FinishedCalls = (Vec<Vector>, Option<Vec<aggregate::Spot>>);
+
+fn finish(shared: &Shared, states: States, buckets: usize) -> Result<FinishedCalls> {
     let mut calls: Vec<Vector> =
         shared.resolved.calls.iter().map(|_| Vector::missing(buckets)).collect();
     let mut found = None;
@@ -386,8 +391,15 @@ fn finish(
 }
 
 /// Buckets in which some call has a value.
-fn has_values(states: &States, buckets: usize) -> Bitmap {
-    mask::from_fn(buckets, |bucket| states.fields.iter().any(|field| field.counts[bucket] > 0))
+fn has_values(calls: &[Vector], buckets: usize) -> Bitmap {
+    let mut has = Bitmap::filled(buckets, false);
+    for call in calls {
+        match call.mask() {
+            None => return Bitmap::filled(buckets, true),
+            Some(mask) => has = mask::zip(&has, &mask, |a, b| a | b),
+        }
+    }
+    has
 }
 
 fn edges(bits: &Bitmap) -> Option<(usize, usize)> {

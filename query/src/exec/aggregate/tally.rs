@@ -98,7 +98,7 @@ impl<K: Key> Accumulator for Tally<K> {
                 let filled = |key: Option<K>| key.or_else(|| some.clone());
                 let data = match keys.iter().cloned().map(filled).collect::<Option<Vec<K>>>() {
                     Some(keys) => K::data(keys),
-                    None => Data::Missing(counts.len()),
+                    None => K::data(Vec::new()).defaults(counts.len()),
                 };
                 let values = Vector { data, validity: present(counts) };
                 Ok(Finished::Buckets { values, spots: None })
