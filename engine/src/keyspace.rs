@@ -8,7 +8,7 @@ pub mod slot;
 pub mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -59,6 +59,8 @@ pub(crate) struct KeyspaceState {
     pub compression: Option<Compression>,
     pub policy: Mutex<Policy>,
     picture: RwLock<Arc<Picture>>,
+    /// Runs of level 0, for writers to see when compactions are behind.
+    runs0: AtomicUsize,
     /// Set under the commit lock when it is dropped: no batch enters the log for it any more.
     pub is_dropped: AtomicBool,
     /// A final compaction was asked for.
@@ -74,6 +76,7 @@ impl KeyspaceState {
         policy: Policy,
         version: Version,
     ) -> Arc<Self> {
+        let runs0 = AtomicUsize::new(version.runs0.len());
         let picture = Picture { version: Arc::new(version), ..Picture::default() };
         Arc::new(KeyspaceState {
             id: keyspace.id,
@@ -82,6 +85,7 @@ impl KeyspaceState {
             compression,
             policy: Mutex::new(policy),
             picture: RwLock::new(Arc::new(picture)),
+            runs0,
             is_dropped: AtomicBool::new(false),
             wants_final: AtomicBool::new(false),
         })
@@ -102,7 +106,13 @@ impl KeyspaceState {
         let mut picture = self.picture.write();
         let mut next = Picture::clone(&picture);
         change(&mut next);
+        self.runs0.store(next.version.runs0.len(), Ordering::Relaxed);
         std::mem::replace(&mut *picture, Arc::new(next))
+    }
+
+    /// Runs of level 0.
+    pub fn runs0(&self) -> usize {
+        self.runs0.load(Ordering::Relaxed)
     }
 
     /// Its name and number.

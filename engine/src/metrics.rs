@@ -125,6 +125,8 @@ pub(crate) struct Counters {
     pub stalls: AtomicU64,
     pub stall_ns: AtomicU64,
     pub busy: AtomicU64,
+    pub delays: AtomicU64,
+    pub delay_ns: AtomicU64,
     pub flush_ns: Histogram,
     pub job_failures: AtomicU64,
     pub last_job_error: Mutex<Option<Error>>,
@@ -196,6 +198,8 @@ impl Counters {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         metrics.stalls = load(&self.stalls);
         metrics.stall_ns = load(&self.stall_ns);
+        metrics.delays = load(&self.delays);
+        metrics.delay_ns = load(&self.delay_ns);
         metrics.refused_busy = load(&self.busy);
         metrics.job_failures = load(&self.job_failures);
         metrics.last_job_error = self.last_job_error.lock().clone();
@@ -277,6 +281,10 @@ pub struct StoreMetrics {
     pub stalls: u64,
     /// Time that writers were stopped.
     pub stall_ns: u64,
+    /// Writes delayed because compactions were behind.
+    pub delays: u64,
+    /// Time that they were delayed.
+    pub delay_ns: u64,
     /// Writes refused because flushes were behind.
     pub refused_busy: u64,
     /// What the log counted.
@@ -327,6 +335,8 @@ impl StoreMetrics {
             flushes_running: 0,
             stalls: 0,
             stall_ns: 0,
+            delays: 0,
+            delay_ns: 0,
             refused_busy: 0,
             wal,
             wal_segments: 0,

@@ -122,6 +122,9 @@ pub struct Options {
     pub memtable_bytes_max: u64,
     /// Bytes of all memtables, sealed ones included, at which writers stall.
     pub memtable_bytes_hard: u64,
+    /// Runs in level 0 from which on every write to the keyspace is delayed, a little more for
+    /// each run: ingest meets compaction half way instead of a wall. Six times the trigger.
+    pub runs0_slow: usize,
     /// Age at which [`crate::store::Store::maintain`] flushes a memtable, in milliseconds.
     pub memtable_age_ms_max: u64,
     /// How long a writer stalls before it is refused with `Busy`, in milliseconds.
@@ -176,6 +179,7 @@ impl Options {
             background: Background::Threads(2),
             memtable_bytes_max: 64 << 20,
             memtable_bytes_hard: 128 << 20,
+            runs0_slow: 24,
             memtable_age_ms_max: 3_600_000,
             stall_ms_max: 1000,
             wal_segment_bytes: 64 << 20,

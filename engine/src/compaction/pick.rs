@@ -166,9 +166,7 @@ pub fn targets(levels: &LevelsSummary<'_>, leveled: &Leveled) -> (u8, [u64; LEVE
     // Data above the base level, left by a larger past: its target is next to nothing, so that it
     // moves down soon.
     let first = (1..LEVELS).find(|level| bytes(*level) > 0).unwrap_or(base);
-    for level in first..base {
-        targets[level] = 1;
-    }
+    targets[first.min(base)..base].fill(1);
     (base.min(first) as u8, targets)
 }
 

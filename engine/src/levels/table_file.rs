@@ -92,6 +92,13 @@ impl TableFile {
     }
 }
 
+#[cfg(test)]
+impl TableFile {
+    pub(super) fn graveyard(&self) -> &Arc<Graveyard> {
+        &self.graveyard
+    }
+}
+
 impl Drop for TableFile {
     fn drop(&mut self) {
         if *self.obsolete.get_mut() {

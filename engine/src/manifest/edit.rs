@@ -75,6 +75,13 @@ impl DurableTable {
 #[derive(Debug)]
 pub struct CommittedEdit(pub(super) ());
 
+#[cfg(test)]
+impl CommittedEdit {
+    pub(crate) fn for_test() -> Self {
+        CommittedEdit(())
+    }
+}
+
 /// One thing an edit changes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {

@@ -32,6 +32,9 @@ use crate::{Error, Result};
 /// Bytes of log between two looks at how much of it memtables pin.
 const WAL_CHECK_BYTES: u64 = 1 << 20;
 
+/// Longest delay of one write while compactions are behind, in milliseconds.
+const DELAY_MS_MAX: u64 = 50;
+
 /// Slices of a stall, after each of which the writer looks again.
 const STALL_SLICES: u64 = 20;
 
@@ -86,6 +89,7 @@ impl Core {
             let (seq, position) = (self.publisher.visible(), LogPosition(0));
             return Ok(Commit { core: self.clone(), seq, position, durability });
         }
+        self.pace(&touched);
         self.admit(batch.bytes().len() as u64)?;
         let (seq, position, is_long) = self.number(batch, &mut touched)?;
         let applied = Applied { core: self, touched: &touched, seq };
@@ -147,12 +151,35 @@ impl Core {
         keyspace.hooks.validate(op)
     }
 
+    /// Delays the write while compactions of a keyspace it touches are behind.
+    fn pace(self: &Arc<Self>, touched: &[Touched]) {
+        let runs = touched.iter().map(|touched| touched.keyspace.runs0()).max().unwrap_or(0);
+        if runs < self.options.runs0_slow {
+            return;
+        }
+        if self.is_inline() {
+            self.run_due();
+            return;
+        }
+        let start = self.options.clock.monotonic_ns();
+        let delay_ms = (runs - self.options.runs0_slow + 1) as u64;
+        let seen = self.signal.now();
+        self.signal.wait(seen, Duration::from_millis(delay_ms.min(DELAY_MS_MAX)));
+        let waited = self.options.clock.monotonic_ns().saturating_sub(start);
+        self.counters.delays.fetch_add(1, Ordering::Relaxed);
+        self.counters.delay_ns.fetch_add(waited, Ordering::Relaxed);
+    }
+
     /// Stalls while memtables hold more than they may, for a bounded time.
     fn admit(self: &Arc<Self>, batch_bytes: u64) -> Result<()> {
+        let budget = &self.options.budget;
         let has_room = || {
-            let is_within = self.memory.total() + batch_bytes <= self.options.memtable_bytes_hard;
-            // An empty store takes any batch within its limit.
-            is_within || self.memory.total() == 0
+            let total = self.memory.total();
+            let is_within = total + batch_bytes <= self.options.memtable_bytes_hard;
+            // When the process is over its budget, memtables give what they can; and an empty
+            // store takes any batch within its limit.
+            let is_lean = total <= self.options.memtable_bytes_max / 4;
+            total == 0 || is_within && (is_lean || budget.total_bytes() <= budget.limit_bytes())
         };
         if has_room() {
             return Ok(());
@@ -170,8 +197,11 @@ impl Core {
         for _ in 0..STALL_SLICES {
             let seen = self.signal.now();
             self.check_writable()?;
-            if self.memory.sealed() == 0 {
-                self.seal_any();
+            // All that was sealed is flushed, and there is still no room.
+            if self.memory.sealed() == 0
+                && let Some(keyspace) = self.largest()
+            {
+                self.seal(&keyspace, FlushReason::Size);
             }
             if has_room() {
                 return Ok(());
@@ -189,19 +219,6 @@ impl Core {
         }
         self.counters.busy.fetch_add(1, Ordering::Relaxed);
         Err(Error::Busy { reason: "flushes are behind", retry_after_ms: self.options.stall_ms_max })
-    }
-
-    /// Seals the largest memtable although the active ones are within their limit: sealed ones are
-    /// all flushed, and there is still no room.
-    fn seal_any(&self) {
-        let largest = {
-            let commits = self.commits.lock();
-            let active = commits.dirty.values().filter_map(|k| Some((k, k.active()?)));
-            active.max_by_key(|(_, slot)| slot.counted_bytes()).map(|(k, _)| k.clone())
-        };
-        if let Some(keyspace) = largest {
-            self.seal(&keyspace, FlushReason::Size);
-        }
     }
 
     /// Gives the batch its number and its place in the log; says whether it is time to look at

@@ -157,6 +157,8 @@ pub(crate) struct Core {
     pub registry: RwLock<Registry>,
     pub snapshots: Arc<Snapshots>,
     pub memory: Memory,
+    /// Held by whoever seals because memtables hold too much.
+    pub sealing: Mutex<()>,
     pub schedule: Mutex<Schedule>,
     pub signal: Arc<Signal>,
     pub workers: Workers,
@@ -197,6 +199,7 @@ impl Core {
                 sealed_bytes: AtomicI64::new(0),
                 reserved: Mutex::new(reserved),
             },
+            sealing: Mutex::default(),
             schedule: Mutex::default(),
             signal,
             workers: Workers::default(),
@@ -287,15 +290,21 @@ impl Core {
 
     /// Seals the largest active memtables until the active ones together are within the limit.
     pub fn seal_largest(&self, reason: FlushReason) {
+        // One is enough: what a second sealed would be small.
+        let Some(_sealing) = self.sealing.try_lock() else { return };
         while self.memory.active() > self.options.memtable_bytes_max {
-            let largest = {
-                let commits = self.commits.lock();
-                let active = commits.dirty.values().filter_map(|k| Some((k, k.active()?)));
-                active.max_by_key(|(_, slot)| slot.counted_bytes()).map(|(k, _)| k.clone())
-            };
-            let Some(keyspace) = largest else { return };
+            let Some(keyspace) = self.largest() else { return };
             self.seal(&keyspace, reason);
         }
+    }
+
+    /// The keyspace with the largest active memtable.
+    pub fn largest(&self) -> Option<Arc<KeyspaceState>> {
+        let commits = self.commits.lock();
+        let active = commits.dirty.values().filter_map(|k| Some((k, k.active()?)));
+        // By number where they are alike: the same history takes the same way.
+        let largest = active.max_by_key(|(k, slot)| (slot.counted_bytes(), k.id));
+        largest.map(|(keyspace, _)| keyspace.clone())
     }
 
     /// Seals the memtables that pin the oldest log, until what is pinned is within the limit.
@@ -308,7 +317,9 @@ impl Core {
                     end.saturating_sub(slot.first_position.0) > self.options.wal_bytes_max
                 })
             };
-            commits.dirty.values().filter(is_due).cloned().collect()
+            let mut due: Vec<_> = commits.dirty.values().filter(is_due).cloned().collect();
+            due.sort_by_key(|keyspace| keyspace.id);
+            due
         };
         due.iter().for_each(|keyspace| self.seal(keyspace, FlushReason::Wal));
     }

@@ -12,7 +12,6 @@ use super::core::Core;
 use crate::compaction::pick;
 use crate::key::{KeyspaceId, Seq};
 use crate::keyspace::{KeyspaceState, KvIterator, View};
-use crate::levels::LEVELS;
 use crate::metrics::{ClassMetrics, StoreMetrics};
 use crate::options::{Leveled, Policy};
 use crate::scan::Value;
@@ -118,8 +117,8 @@ impl Core {
             level.bytes += run.bytes();
             class.entries += run.tables.iter().map(|table| table.entries).sum::<u64>();
         }
-        for level in 0..LEVELS {
-            class.levels[level].score = class.levels[level].score.max(scores[level]);
+        for (level, score) in class.levels.iter_mut().zip(scores) {
+            level.score = level.score.max(score);
         }
         class.read_amplification = class.read_amplification.max(levels.runs().count() as u64);
         class.pending_bytes += pick::debt_bytes(&levels, &policy);

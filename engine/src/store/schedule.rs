@@ -52,11 +52,6 @@ impl Schedule {
         self.flushing.remove(&keyspace.id);
     }
 
-    /// Whether a flush of `keyspace` is running.
-    pub fn is_flushing(&self, keyspace: KeyspaceId) -> bool {
-        self.flushing.contains(&keyspace)
-    }
-
     /// Flushes running now.
     pub fn flushing(&self) -> usize {
         self.flushing.len()
