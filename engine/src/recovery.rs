@@ -3,7 +3,7 @@
 //! Steps:
 //! 1. lock the folder;
 //! 2. read the manifest: keyspaces and tables. No table is read, but each must be there;
-//! 3. replay the log into memtables, past what each keyspace has in tables; when memtables exceed
+//! 3. make the log's end durable, replay it into memtables, past what each keyspace has in tables; when memtables exceed
 //!    their limit the largest is flushed, so that a log of any length opens in bounded memory;
 //! 4. begin a new manifest file: file numbers seen in the folder are then durably taken;
 //! 5. begin a new log segment; an old one is never appended to;
@@ -223,10 +223,11 @@ fn replay(
     };
     let options = ReplayOptions { store_id, from, record_bytes_max: wal::RECORD_BYTES_MAX };
     let mut replayer = Replayer { core, flushed, next_keyspace, last: None };
-    let replayed = wal::replay(
+    let replayed = wal::recover(
         &*core.options.fs,
         &core.options.dir,
         &options,
+        &|| core.numbers.take(),
         &mut |segment, seq, body| replayer.record(segment, seq, body),
         &|done_bytes, total_bytes| progress(OpenProgress::Replay { done_bytes, total_bytes }),
     )?;
@@ -302,18 +303,6 @@ impl Replayer<'_> {
             None => Ok(()),
         }
     }
-}
-
-/// Makes what was read from the log durable, before tables hold parts of it. Only the last segment
-/// can be otherwise, and few are left.
-pub(crate) fn sync_segments(fs: &dyn Fs, dir: &Path) -> Result<()> {
-    let names = fs.list(dir).map_err(|e| Error::io(dir, "list", e))?;
-    for name in names.iter().filter(|name| matches!(FileKind::of(name), FileKind::Log(_))) {
-        let path = dir.join(name);
-        let synced = fs.open(&path).and_then(|file| file.sync());
-        synced.map_err(|e| Error::io(&path, "sync", e))?;
-    }
-    Ok(())
 }
 
 fn begin_log(core: &Core, store_id: u128, replay: &Replay) -> Result<()> {

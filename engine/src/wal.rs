@@ -20,7 +20,7 @@
 //!   crc    store id, segment number, then the 28 bytes that follow it in the header
 //!   len    bytes of the body; the padding to the next multiple of 8 is zero
 //!   kind   1 data, 2 seal (the last record of a segment; its body is empty)
-//!   durable_upto  bytes of this segment known to be on disk when the record was made
+//!   durable_upto  bytes of this segment that are on disk whenever the record is seen
 //! ```
 //!
 //! Integers are little-endian. `chain` is the CRC over the header's crc and every record's crc in
@@ -41,8 +41,11 @@
 //! is refused. Without it the two look alike.
 
 mod segment;
+mod source;
 
+mod chain;
 mod reader;
+mod recover;
 mod tail;
 
 mod writer;
@@ -53,6 +56,7 @@ use crate::histogram::{Histogram, HistogramCounts};
 use crate::key::{FileNumber, Seq};
 
 pub use reader::{Replay, ReplayOptions, TornTail, Visit, replay};
+pub use recover::recover;
 pub use segment::{file_name, file_number};
 pub use writer::{LogPosition, Numbers, Wal};
 

@@ -16,7 +16,9 @@ use firndb_engine::options::Durability;
 use firndb_engine::store::Store;
 use parking_lot::Mutex;
 
-use crate::script::{self, Allowed, Change, Operation, Run, Script, State, Step, Tracker};
+use crate::script::{
+    self, Allowed, Change, Operation, Run, Script, State, Step, Tracker, seeds_factor,
+};
 
 /// What was found at all crash points of a script.
 #[derive(Debug, Default)]
@@ -141,11 +143,6 @@ fn crash_in_recovery(
     after.observe(None);
     let (points, failure) = found.lock().clone();
     (points, failure.or(opened.err().map(|e| e.to_string())))
-}
-
-/// How many times as many seeds as usual: `FIRNDB_TEST_SEEDS=100` is a night's work.
-fn seeds_factor() -> u64 {
-    std::env::var("FIRNDB_TEST_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 fn assert_survives(first: u64, seeds: u64, steps: usize, durability: Durability) -> u64 {

@@ -384,3 +384,8 @@ pub fn new_fs(seed: u64) -> SimFs {
     fs.create_dir_all(dir()).expect("nothing fails yet");
     fs
 }
+
+/// How many times as many seeds as usual: `FIRNDB_TEST_SEEDS=100` is a night's work.
+pub fn seeds_factor() -> u64 {
+    std::env::var("FIRNDB_TEST_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}

@@ -90,7 +90,7 @@ impl fmt::Debug for Wal {
 }
 
 impl Wal {
-    /// Starts a new segment behind what `replayed` found and removes what it found unused.
+    /// Starts a new segment behind what [`super::recover`] found and removes what it found unused.
     pub fn create(
         fs: Arc<dyn Fs>,
         dir: &Path,
@@ -101,13 +101,6 @@ impl Wal {
         numbers: Numbers,
     ) -> Result<Wal> {
         let last = replayed.segments.last();
-        if let Some(last) = last {
-            // Bytes that were read may still be in the page cache only. The new segment says that
-            // they are there, so they must be.
-            let path = dir.join(file_name(last.number));
-            let synced = fs.open(&path).and_then(|file| file.sync());
-            synced.map_err(|e| Error::io(&path, "sync", e))?;
-        }
         let previous =
             last.map(|last| Previous { number: last.number, bytes: last.bytes, chain: last.chain });
         let header = SegmentHeader { store_id: options.store_id, number: numbers(), previous };
