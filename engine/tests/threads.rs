@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use firndb_engine::Error;
 use firndb_engine::batch::WriteBatch;
-use firndb_engine::fs::sim::{CrashMode, Rng, SimFs};
+use firndb_engine::fs::sim::{CrashMode, Fault, Rng, SimFs};
 use firndb_engine::key::KeyspaceId;
 use firndb_engine::options::{Background, KeyspaceOptions, Options};
 use firndb_engine::snapshot::Snapshot;
@@ -37,7 +38,7 @@ fn ids(store: &Store) -> [KeyspaceId; 2] {
         .map(|name| store.create_keyspace(name, KeyspaceOptions::default()).expect("it exists").id)
 }
 
-fn write(store: &Store, ids: [KeyspaceId; 2], writer: usize, count: u64) {
+fn write(store: &Store, ids: [KeyspaceId; 2], writer: usize, count: u64) -> Result<(), Error> {
     let mut batch = WriteBatch::new();
     for id in ids {
         let mut value = count.to_le_bytes().to_vec();
@@ -45,7 +46,7 @@ fn write(store: &Store, ids: [KeyspaceId; 2], writer: usize, count: u64) {
         batch.put(id, format!("{writer}-{:02}", count % KEYS).as_bytes(), &value);
         batch.put(id, format!("{writer}-last").as_bytes(), &count.to_le_bytes());
     }
-    drop(store.write(&batch, WriteOptions::default()).expect("nothing fails"));
+    store.write(&batch, WriteOptions::default()).map(drop)
 }
 
 /// The count that the store shows for `writer`, when all of it fits together.
@@ -135,7 +136,7 @@ fn writers_readers_and_jobs_at_once() {
                     scope.spawn(move || {
                         for count in 1..=WRITES {
                             started[writer].store(count, Ordering::SeqCst);
-                            write(store, ids, writer, count);
+                            write(store, ids, writer, count).unwrap();
                             acked[writer].store(count, Ordering::SeqCst);
                             if count % 50 == 0 && writer == 0 {
                                 store.flush(None).unwrap();
@@ -162,5 +163,41 @@ fn writers_readers_and_jobs_at_once() {
         );
         assert!(*points > 50, "{points} crash points");
         examine(&fs, [WRITES; WRITERS], [WRITES; WRITERS]).unwrap();
+    }
+}
+
+/// Each writer writes until the store refuses: nobody hangs, and what was acknowledged is found.
+#[test]
+fn a_failing_device_under_threads() {
+    for seed in 0..16 {
+        let fs = script::new_fs(seed);
+        let store = Store::open(options(&fs)).unwrap();
+        let ids = ids(&store);
+        let mut rng = Rng::new(seed);
+        let at = fs.op_count() + 20 + rng.below(400);
+        fs.inject(at..if seed % 2 == 0 { at + 1 } else { u64::MAX }, None, Fault::Eio);
+        let (acked, started) = (Counts::default(), Counts::default());
+        std::thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let (store, acked, started) = (&store, &acked, &started);
+                scope.spawn(move || {
+                    for count in 1..=WRITES {
+                        started[writer].store(count, Ordering::SeqCst);
+                        if write(store, ids, writer, count).is_err() {
+                            return;
+                        }
+                        acked[writer].store(count, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        // What cannot be closed is left as a killed process leaves it.
+        let closed = store.close();
+        drop(store);
+        fs.heal();
+        for mode in CrashMode::ALL {
+            let found = examine(&fs.crash(mode, seed), counts(&acked), counts(&started));
+            found.unwrap_or_else(|what| panic!("seed {seed}, {mode:?}, {closed:?}: {what}"));
+        }
     }
 }
