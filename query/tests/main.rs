@@ -1,4 +1,6 @@
 //! The query crate from outside: texts in, answers out.
 
+mod answers;
 mod case_file;
+mod http;
 mod parser;

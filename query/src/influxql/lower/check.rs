@@ -187,7 +187,8 @@ impl Seen {
     }
 
     fn top_or_bottom(&mut self, name: &str, args: &[Expr]) -> Result<()> {
-        self.top_or_bottom = Some(if name == "top" { "top" } else { "bottom" });
+        let word = if name == "top" { "top" } else { "bottom" };
+        self.top_or_bottom.get_or_insert(word);
         let [field, middle @ .., last] = args else {
             return Err(arguments(name, "at least 2", args.len()));
         };
