@@ -62,3 +62,15 @@ pub struct Op<'a> {
 pub fn internal_cmp(a: (&[u8], Seq), b: (&[u8], Seq)) -> Ordering {
     a.0.cmp(b.0).then(b.1.cmp(&a.1))
 }
+
+/// The first eight bytes of a key as a number that compares as they do; missing bytes count as 0,
+/// so where two are equal the keys may still differ. Heads are in tables: this must not change.
+#[inline]
+pub fn head(key: &[u8]) -> u64 {
+    if let Some(bytes) = key.first_chunk::<8>() {
+        return u64::from_be_bytes(*bytes);
+    }
+    let mut bytes = [0; 8];
+    bytes[..key.len()].copy_from_slice(key);
+    u64::from_be_bytes(bytes)
+}

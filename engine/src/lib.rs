@@ -6,6 +6,7 @@ pub mod budget;
 pub mod clock;
 pub mod error;
 
+pub mod bloom;
 pub mod coding;
 pub mod histogram;
 pub mod key;

@@ -6,10 +6,14 @@
 //! - of several puts and deletes of one key in one batch the last one is met first, and wins;
 //! - every merge operand of the batch is there and counts, in order.
 //!
-//! Key and value of a version lie in one allocation.
+//! Key and value of a version lie in one allocation; the first eight bytes of the key lie in the node
+//! as well, where most comparisons end. A read of one key asks a filter first: in most
+//! memtables most keys are not.
 //!
 //! On `unsafe`: a cursor owns the list it walks and an entry of it, a borrow that the language cannot
 //! express. [`extend`] states why it holds; nothing else here is unsafe.
+
+mod key_filter;
 
 use std::any::Any;
 use std::borrow::Borrow;
@@ -21,19 +25,22 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering as Memory};
 use crossbeam_skiplist::SkipMap;
 use crossbeam_skiplist::map::Entry;
 
+use self::key_filter::KeyFilter;
 use super::Memtable;
 use crate::Result;
-use crate::key::{Kind, Op, Seq};
+use crate::bloom::key_hash;
+use crate::key::{Kind, Op, Seq, head};
 use crate::scan::{Body, Cursor};
 
-/// What a version costs beside its key and value: 32 bytes of `Version`, the node's header and two
+/// What a version costs beside its key and value: 40 bytes of `Version`, the node's header and two
 /// links on average, and what the allocator adds to two allocations.
-const VERSION_OVERHEAD_BYTES: usize = 96;
+const VERSION_OVERHEAD_BYTES: usize = 104;
 
 /// The memtable of plain KV.
 #[derive(Debug, Default)]
 pub struct SkipListMemtable {
     versions: SkipMap<Version, ()>,
+    keys: KeyFilter,
     bytes: AtomicUsize,
     /// Operations applied. A memtable has a bounded size: it is flushed long before this wraps.
     applied: AtomicU32,
@@ -42,6 +49,8 @@ pub struct SkipListMemtable {
 /// One version of a key.
 #[derive(Debug)]
 struct Version {
+    /// The first bytes of the key, as a number that compares as they do.
+    head: u64,
     /// Key, then value.
     bytes: Box<[u8]>,
     key_len: u32,
@@ -57,6 +66,7 @@ impl Version {
         bytes.extend_from_slice(op.key);
         bytes.extend_from_slice(op.value);
         Version {
+            head: head(op.key),
             bytes: bytes.into_boxed_slice(),
             key_len: u32::try_from(op.key.len()).expect("the store bounds keys"),
             place,
@@ -75,12 +85,16 @@ impl Version {
 
 /// Where a version stands in the list; also asked for without there being one.
 trait Position {
+    fn head(&self) -> u64;
     fn key(&self) -> &[u8];
     fn seq(&self) -> Seq;
     fn place(&self) -> u32;
 }
 
 impl Position for Version {
+    fn head(&self) -> u64 {
+        self.head
+    }
     fn key(&self) -> &[u8] {
         &self.bytes[..self.key_len as usize]
     }
@@ -94,11 +108,15 @@ impl Position for Version {
 
 /// The position before the versions of a key at or below a sequence number.
 struct Target<'a> {
+    head: u64,
     key: &'a [u8],
     seq: Seq,
 }
 
 impl Position for Target<'_> {
+    fn head(&self) -> u64 {
+        self.head
+    }
     fn key(&self) -> &[u8] {
         self.key
     }
@@ -110,12 +128,17 @@ impl Position for Target<'_> {
     }
 }
 
+fn compare<P: Position + ?Sized>(a: &P, b: &P) -> Ordering {
+    a.head()
+        .cmp(&b.head())
+        .then_with(|| a.key().cmp(b.key()))
+        .then_with(|| b.seq().cmp(&a.seq()))
+        .then_with(|| b.place().cmp(&a.place()))
+}
+
 impl Ord for dyn Position + '_ {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.key()
-            .cmp(other.key())
-            .then_with(|| other.seq().cmp(&self.seq()))
-            .then_with(|| other.place().cmp(&self.place()))
+        compare(self, other)
     }
 }
 
@@ -135,7 +158,7 @@ impl Eq for dyn Position + '_ {}
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        (self as &dyn Position).cmp(other as &dyn Position)
+        compare(self, other)
     }
 }
 
@@ -167,13 +190,13 @@ impl SkipListMemtable {
 
     /// The first version of `key` at or below `seq`, or what comes after.
     fn at_or_after(&self, key: &[u8], seq: Seq) -> Option<Entry<'_, Version, ()>> {
-        let target: &dyn Position = &Target { key, seq };
+        let target: &dyn Position = &Target { head: head(key), key, seq };
         self.versions.lower_bound(Bound::Included(target))
     }
 
     /// The last version before those of `key`.
     fn before(&self, key: &[u8]) -> Option<Entry<'_, Version, ()>> {
-        let target: &dyn Position = &Target { key, seq: Seq::MAX };
+        let target: &dyn Position = &Target { head: head(key), key, seq: Seq::MAX };
         self.versions.upper_bound(Bound::Excluded(target))
     }
 }
@@ -182,7 +205,9 @@ impl Memtable for SkipListMemtable {
     fn apply(&self, seq: Seq, op: &Op<'_>) {
         let place = self.applied.fetch_add(1, Memory::Relaxed);
         let version = Version::new(seq, place, op);
-        let bytes = version.bytes.len() + VERSION_OVERHEAD_BYTES;
+        // Before the version is there: whoever may see the version sees the key in the filter.
+        let filter_bytes = self.keys.add(key_hash(op.key));
+        let bytes = version.bytes.len() + VERSION_OVERHEAD_BYTES + filter_bytes;
         self.versions.insert(version, ());
         self.bytes.fetch_add(bytes, Memory::Relaxed);
     }
@@ -201,6 +226,9 @@ impl Memtable for SkipListMemtable {
         snapshot: Seq,
         visit: &mut dyn FnMut(Seq, Kind, &[u8]) -> bool,
     ) -> Result<()> {
+        if !self.keys.may_contain(key_hash(key)) {
+            return Ok(());
+        }
         let mut next = self.at_or_after(key, snapshot);
         while let Some(mut entry) = next {
             let version = entry.key();

@@ -36,7 +36,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::coding::{Decoder, put_u32, put_u64, put_varint};
-use crate::key::{Kind, Seq};
+use crate::key::{Kind, Seq, head};
 use crate::scan::BodyHandle;
 pub(super) use cursor::BlockCursor;
 
@@ -140,16 +140,6 @@ impl BlockBuilder {
 const RESTART_BYTES: usize = 8 + 4;
 /// Bytes after the prefix.
 const TAIL_BYTES: usize = 4 + 4;
-
-/// The first eight bytes of a key, as a number that compares as they do.
-fn head(key: &[u8]) -> u64 {
-    if let Some(bytes) = key.first_chunk::<8>() {
-        return u64::from_be_bytes(*bytes);
-    }
-    let mut bytes = [0; 8];
-    bytes[..key.len()].copy_from_slice(key);
-    u64::from_be_bytes(bytes)
-}
 
 /// Bytes at the front that two keys have in common.
 pub(super) fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {

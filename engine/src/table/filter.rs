@@ -6,24 +6,13 @@
 //! +-----------------+-----+-----------------+------------+
 //! ```
 //!
-//! A key sets `probes` bits within one line, so that a look-up costs one miss of the processor's
-//! cache. The lower half of the key's hash chooses the line, the upper half the bits: nine bits at a
-//! time from the top, multiplying by an odd constant in between. With 10 bits for each key about
-//! one in a hundred absent keys gets through.
+//! [`crate::bloom`] says which bits a key sets.
 //!
 //! A filter may only spare work: no answer depends on it, and bytes that are no filter are an error,
 //! not an answer.
 
-/// Bytes of a line: one line of the processor's cache.
-const LINE_BYTES: usize = 64;
-/// More probes than this cost time and gain nothing.
-const PROBES_MAX: u32 = 16;
-
-/// The hash of a user key that filters are asked with: computed once for each get.
-#[inline]
-pub fn key_hash(key: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(key)
-}
+pub use crate::bloom::key_hash;
+use crate::bloom::{LINE_BYTES, PROBES_MAX, bits, line_count, line_index, probes};
 
 /// Collects the keys of a table in order.
 #[derive(Debug)]
@@ -53,12 +42,8 @@ impl FilterBuilder {
     pub(super) fn len(&self) -> usize {
         match self.bits_per_key {
             0 => 0,
-            _ => self.line_count() * LINE_BYTES + 1,
+            bits => line_count(self.hashes.len(), bits) * LINE_BYTES + 1,
         }
-    }
-
-    fn line_count(&self) -> usize {
-        (self.hashes.len() * self.bits_per_key as usize).div_ceil(8 * LINE_BYTES).max(1)
     }
 
     /// The bytes of the filter; none when there is no filter.
@@ -66,9 +51,8 @@ impl FilterBuilder {
         if self.bits_per_key == 0 {
             return None;
         }
-        let lines = self.line_count();
-        // ln 2 times the bits for each key is the best number of probes.
-        let probes = (self.bits_per_key * 69 / 100).clamp(1, PROBES_MAX);
+        let lines = line_count(self.hashes.len(), self.bits_per_key);
+        let probes = probes(self.bits_per_key);
         let mut bytes = vec![0; lines * LINE_BYTES + 1];
         for hash in self.hashes {
             let start = line_index(hash, lines) * LINE_BYTES;
@@ -80,21 +64,6 @@ impl FilterBuilder {
         bytes[lines * LINE_BYTES] = probes as u8;
         Some(bytes)
     }
-}
-
-#[inline]
-fn line_index(hash: u64, lines: usize) -> usize {
-    ((u64::from(hash as u32) * lines as u64) >> 32) as usize
-}
-
-#[inline]
-fn bits(hash: u64, probes: u32) -> impl Iterator<Item = usize> {
-    let mut state = (hash >> 32) as u32;
-    (0..probes).map(move |_| {
-        let bit = state >> 23;
-        state = state.wrapping_mul(0x9e37_79b9);
-        bit as usize
-    })
 }
 
 /// Whether the filter `bytes` lets the key with this hash through.
