@@ -31,6 +31,9 @@ pub enum Error {
     /// The databases refused or failed; the kinds of the cause tell more.
     #[error(transparent)]
     Tsdb(#[from] firndb_tsdb::Error),
+    /// Whoever takes the output does not take it.
+    #[error("writing the output: {0}")]
+    Output(#[from] std::io::Error),
     /// A limit of the configuration was reached: ask for less.
     #[error("{name} limit exceeded: ({found}/{limit})")]
     Limit {

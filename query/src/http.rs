@@ -1,4 +1,4 @@
-//! The read side of HTTP: `/query` of InfluxDB 1.x.
+//! The read side of HTTP: `/query` of InfluxDB 1.x, our own `/api/v1/range` and `/api/v1/export`.
 //!
 //! ```text
 //! parameters (request.rs) -> statements -> on a thread that may block: each statement's answer,
@@ -11,6 +11,7 @@
 
 mod body;
 mod error;
+mod files;
 mod multipart;
 mod request;
 mod run;
@@ -75,9 +76,14 @@ impl QueryState {
     }
 }
 
-/// The routes: `GET|POST /query`.
+/// The routes: `GET|POST /query`, `GET /api/v1/range`, `/api/v1/export`, `/api/v1/export/days`.
 pub fn routes(state: QueryState) -> Router {
-    Router::new().route("/query", get(query).post(query)).with_state(Arc::new(state))
+    Router::new()
+        .route("/query", get(query).post(query))
+        .route("/api/v1/range", get(files::range))
+        .route("/api/v1/export", get(files::export))
+        .route("/api/v1/export/days", get(files::days))
+        .with_state(Arc::new(state))
 }
 
 async fn query(State(state): State<Arc<QueryState>>, request: Request) -> Response {

@@ -11,6 +11,10 @@ pub mod influxql;
 
 pub mod format;
 
+pub mod arrow;
+pub mod export;
+pub mod range;
+
 pub mod http;
 
 pub use error::{Error, Result};

@@ -1,6 +1,6 @@
 //! What stands in empty buckets, column by column, in order of time.
 
-use firndb_tsdb::model::{Bitmap, Timestamp};
+use firndb_tsdb::model::Timestamp;
 
 use super::vector::{Data, Vector};
 use crate::plan::{Fill, Literal};
@@ -112,6 +112,8 @@ fn linear(times: &[Timestamp], mut column: Vector) -> Vector {
 
 #[cfg(test)]
 mod tests {
+    use firndb_tsdb::model::Bitmap;
+
     use super::super::vector::Cell;
     use super::*;
 

@@ -144,6 +144,7 @@ impl Run {
     }
 
     /// First nanosecond after bucket `bucket`.
+    #[cfg(test)]
     pub fn end(&self, bucket: usize) -> Timestamp {
         self.edges[bucket + 1]
     }

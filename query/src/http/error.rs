@@ -21,6 +21,11 @@ impl ErrorAnswer {
         ErrorAnswer { status: StatusCode::BAD_REQUEST, text: text.into() }
     }
 
+    /// This status and text.
+    pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        ErrorAnswer { status, text: text.into() }
+    }
+
     /// The body is longer than is taken.
     pub fn too_large() -> Self {
         let text = "Request Entity Too Large".into();
