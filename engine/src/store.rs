@@ -3,6 +3,7 @@
 
 mod commit;
 pub(crate) mod core;
+mod install;
 mod jobs;
 mod reading;
 mod schedule;
@@ -16,7 +17,7 @@ use crate::batch::WriteBatch;
 use crate::check::{self, CheckReport};
 use crate::compaction::pick::pick_all;
 use crate::key::KeyspaceId;
-use crate::keyspace::{FlushReason, Keyspace, KeyspaceState, KvIterator, View};
+use crate::keyspace::{FlushReason, Keyspace, KeyspaceState, KvIterator, MemtableSlot, View};
 use crate::levels::Version;
 use crate::manifest::KeyspaceRecord;
 use crate::manifest::edit::Edit;
@@ -369,9 +370,12 @@ impl Core {
         }
         loop {
             let seen = self.signal.now();
-            waiting.retain(|(keyspace, slot)| {
+            let is_sealed = |(keyspace, slot): &(Arc<KeyspaceState>, Arc<MemtableSlot>)| {
                 keyspace.picture().sealed.iter().any(|other| Arc::ptr_eq(other, slot))
-            });
+            };
+            while waiting.last().is_some_and(|last| !is_sealed(last)) {
+                waiting.pop();
+            }
             if waiting.is_empty() {
                 return Ok(());
             }

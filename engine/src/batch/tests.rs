@@ -1,3 +1,5 @@
+//! The batch format: round trips, damage, golden bytes.
+
 use proptest::prelude::*;
 
 use super::*;

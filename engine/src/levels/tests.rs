@@ -1,3 +1,5 @@
+//! Versions: order, edits that fit and that do not, files that outlive them.
+
 use super::*;
 
 use crate::budget::Budget;

@@ -12,14 +12,12 @@ use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use crate::background::Step;
+use crate::compaction::Claim;
 use crate::compaction::pick::{self, Plan, pick_all};
 use crate::compaction::run::{self as compaction_run, Job, Progress};
-use crate::compaction::{Claim, PlanReason};
 use crate::compress::Compression;
-use crate::key::FileNumber;
-use crate::keyspace::{KeyspaceState, MemtableSlot, Picture};
-use crate::levels::{Place, TableFile, Version};
-use crate::manifest::edit::{DurableTable, Edit};
+use crate::keyspace::{KeyspaceState, Picture};
+use crate::levels::Version;
 use crate::metrics::RunningCompaction;
 use crate::options::Background;
 use crate::outputs::OutputOptions;
@@ -128,117 +126,6 @@ impl Core {
         let memtable = slot.memtable.clone();
         let outputs = flush::run(memtable, &keyspace.hooks, snapshots, is_bottom, options)?;
         self.install_flush(keyspace, slot, outputs)
-    }
-
-    /// Makes the log up to the memtable's newest record durable. While the log is replayed there
-    /// is no writer, and what is read is durable.
-    fn make_log_durable(&self, slot: &MemtableSlot) -> Result<()> {
-        match self.wal.get() {
-            Some(wal) => wal.sync_to(slot.last_position()),
-            None => Ok(()),
-        }
-    }
-
-    fn install_flush(
-        &self,
-        keyspace: &Arc<KeyspaceState>,
-        slot: &Arc<MemtableSlot>,
-        outputs: crate::outputs::DurableOutputs,
-    ) -> Result<()> {
-        let mut manifest = self.manifest.lock();
-        if keyspace.is_dropped.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let mut edit =
-            Edit::new(self.options.clock.unix_ns(), format!("flush {}", slot.reason().name()));
-        let log_from = {
-            let commits = self.commits.lock();
-            let current = self.log_end(slot);
-            self.log_from(&commits, Some(slot), current)
-        };
-        edit.flushed(keyspace.id, slot.last_seq(), log_from);
-        // Flushes of a keyspace are made one after the other, so the age is the greatest so far.
-        let age = keyspace.picture().version.runs0.first().map_or(0, |run| run.age) + 1;
-        let place = Place { level: 0, age };
-        let tables = outputs.keep();
-        tables.iter().for_each(|table| edit.add_table(keyspace.id, place, table));
-        let version = self.next_version(keyspace, &[], &self.open_tables(place, &tables)?)?;
-        let _committed = manifest.commit(edit)?;
-        {
-            let mut commits = self.commits.lock();
-            let old = keyspace.change_picture(|picture| {
-                picture.version = version;
-                picture.sealed.pop();
-            });
-            if old.active.is_none() && old.sealed.len() == 1 {
-                commits.dirty.remove(&keyspace.id);
-            }
-        }
-        drop(manifest);
-        let bytes = tables.iter().map(|table| table.meta().bytes).sum();
-        self.counters.flushed(slot.reason(), bytes);
-        self.memory.forget_sealed(slot);
-        if let Some(wal) = self.wal.get() {
-            // What stays is removed by the next call.
-            let _ = wal.remove_before(log_from);
-        }
-        Ok(())
-    }
-
-    /// Gives back the log's room when no memtable needs it: after everything was flushed.
-    pub(crate) fn release_log(&self) -> Result<()> {
-        let mut manifest = self.manifest.lock();
-        if !self.commits.lock().dirty.is_empty() {
-            return Ok(());
-        }
-        let wal = self.wal();
-        wal.shrink().map_err(|error| self.fail_if_read_only(error))?;
-        let log_from = {
-            let commits = self.commits.lock();
-            self.log_from(&commits, None, wal.segment())
-        };
-        if log_from > manifest.state().log_from {
-            let mut edit = Edit::new(self.options.clock.unix_ns(), "log");
-            edit.set_log_from(log_from);
-            let _committed = manifest.commit(edit).map_err(|error| self.fail(error))?;
-        }
-        drop(manifest);
-        // What stays is removed by the next call.
-        let _ = wal.remove_before(log_from);
-        Ok(())
-    }
-
-    /// The segment that the next record goes to, or, while the log is replayed, the one being read.
-    fn log_end(&self, slot: &MemtableSlot) -> FileNumber {
-        match self.wal.get() {
-            Some(wal) => wal.segment(),
-            None => self.counters.replayed_segment().max(slot.first_segment),
-        }
-    }
-
-    fn open_tables(
-        &self,
-        place: Place,
-        tables: &[DurableTable],
-    ) -> Result<Vec<(Place, Arc<TableFile>)>> {
-        let open = |table: &DurableTable| {
-            let file = TableFile::open(table.meta().clone(), &self.cache, &self.graveyard)?;
-            Ok((place, file))
-        };
-        tables.iter().map(open).collect()
-    }
-
-    /// The version after an edit, checked before the edit is written.
-    fn next_version(
-        &self,
-        keyspace: &KeyspaceState,
-        removed: &[FileNumber],
-        added: &[(Place, Arc<TableFile>)],
-    ) -> Result<Arc<Version>> {
-        let edited = keyspace.picture().version.edited(removed, added);
-        edited.map(Arc::new).map_err(|reason| Error::Invalid {
-            reason: format!("an edit of keyspace {} does not fit: {reason}", keyspace.name),
-        })
     }
 
     /// How a job writes its tables.
@@ -392,58 +279,4 @@ impl Core {
         self.counters.compaction_ended(&progress, plan, &outcome, waited);
         outcome.map(drop)
     }
-
-    fn install_move(
-        &self,
-        keyspace: &Arc<KeyspaceState>,
-        version: &Version,
-        plan: &Plan,
-    ) -> Result<()> {
-        let tables = compaction_run::input_tables(plan, version).into_iter().flatten();
-        let added: Vec<_> = tables.map(|table| (plan.output, table)).collect();
-        let removed: Vec<_> = plan.tables().collect();
-        let mut manifest = self.manifest.lock();
-        if keyspace.is_dropped.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let mut edit = Edit::new(self.options.clock.unix_ns(), reason(plan, "move"));
-        added.iter().for_each(|(place, table)| edit.move_table(keyspace.id, *place, table));
-        let version = self.next_version(keyspace, &removed, &added)?;
-        let _committed = manifest.commit(edit)?;
-        keyspace.change_picture(|picture| picture.version = version);
-        Ok(())
-    }
-
-    fn install_merge(
-        &self,
-        keyspace: &Arc<KeyspaceState>,
-        version: &Version,
-        plan: &Plan,
-        outputs: crate::outputs::DurableOutputs,
-    ) -> Result<u64> {
-        let removed: Vec<_> = plan.tables().collect();
-        let mut manifest = self.manifest.lock();
-        if keyspace.is_dropped.load(Ordering::Acquire) {
-            return Ok(0);
-        }
-        let mut edit = Edit::new(self.options.clock.unix_ns(), reason(plan, "compaction"));
-        removed.iter().for_each(|number| edit.remove_table(keyspace.id, *number));
-        let tables = outputs.keep();
-        tables.iter().for_each(|table| edit.add_table(keyspace.id, plan.output, table));
-        let added = self.open_tables(plan.output, &tables)?;
-        let next = self.next_version(keyspace, &removed, &added)?;
-        let committed = manifest.commit(edit)?;
-        keyspace.change_picture(|picture| picture.version = next);
-        drop(manifest);
-        for table in compaction_run::input_tables(plan, version).into_iter().flatten() {
-            table.set_obsolete(&committed);
-        }
-        Ok(tables.iter().map(|table| table.meta().bytes).sum())
-    }
-}
-
-fn reason(plan: &Plan, what: &str) -> String {
-    let from = plan.inputs.first().map_or(0, |input| input.place.level);
-    let reason: PlanReason = plan.reason;
-    format!("{what} {} L{from} to L{}", reason.name(), plan.output.level)
 }

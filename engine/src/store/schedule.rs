@@ -13,6 +13,7 @@ use crate::keyspace::KeyspaceState;
 pub(crate) struct Schedule {
     /// Keyspaces with sealed memtables, oldest request first.
     flushes: VecDeque<Arc<KeyspaceState>>,
+    is_queued: HashSet<KeyspaceId>,
     /// Keyspaces being flushed: one flush each at a time, so that runs appear in order.
     flushing: HashSet<KeyspaceId>,
     /// Keyspaces whose tables changed since they were looked at.
@@ -33,7 +34,7 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// `keyspace` has sealed memtables.
     pub fn flush_due(&mut self, keyspace: &Arc<KeyspaceState>) {
-        if !self.flushes.iter().any(|queued| queued.id == keyspace.id) {
+        if self.is_queued.insert(keyspace.id) {
             self.flushes.push_back(keyspace.clone());
         }
     }
@@ -43,6 +44,7 @@ impl Schedule {
         let is_free = |keyspace: &Arc<KeyspaceState>| !self.flushing.contains(&keyspace.id);
         let at = self.flushes.iter().position(is_free)?;
         let keyspace = self.flushes.remove(at)?;
+        self.is_queued.remove(&keyspace.id);
         self.flushing.insert(keyspace.id);
         Some(keyspace)
     }

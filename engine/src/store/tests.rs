@@ -1,3 +1,5 @@
+//! The store on a simulated disk: histories, jobs, limits, failures, threads.
+
 use super::*;
 
 use crate::clock::ManualClock;
@@ -556,4 +558,95 @@ fn a_cancelled_compaction_leaves_things_as_they_were() {
     assert_eq!(scan(&store, &keyspace, ScanOptions::default()).len(), 2000);
     store.compact(None, CompactOptions::default(), &|| false).unwrap();
     assert_eq!(store.metrics().classes["kv"].entries, 2000);
+}
+
+#[test]
+fn writers_are_refused_when_flushes_are_behind_and_taken_again_later() {
+    use crate::fs::sim::{Fault, OpKind};
+    let (fs, clock) = (SimFs::new(1), Arc::new(ManualClock::at(1)));
+    let mut options = options(&(Arc::new(fs.clone()) as Arc<dyn Fs>));
+    options.background = Background::Threads(1);
+    options.clock = clock.clone();
+    // No new segment is needed while the disk takes no new file.
+    options.wal_segment_bytes = 64 << 20;
+    options.stall_ms_max = 20;
+    let store = Store::open(options).unwrap();
+    let keyspace = store.create_keyspace("kv/a", KeyspaceOptions::default()).unwrap();
+    fs.inject(0..u64::MAX, Some(OpKind::Create), Fault::NoSpace);
+    let mut batch = WriteBatch::new();
+    batch.put(keyspace.id, b"key", &[7; 1000]);
+    let mut written = 0;
+    let refused = loop {
+        match store.write(&batch, WriteOptions::default()) {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(written < 1000, "memory is bounded");
+    };
+    assert!(matches!(refused, Error::Busy { retry_after_ms: 20, .. }), "{refused}");
+    let metrics = store.metrics();
+    assert!(metrics.memtable_active_bytes + metrics.memtable_sealed_bytes <= 256 << 10);
+    assert!(metrics.stalls > 0 && metrics.refused_busy == 1 && metrics.job_failures > 0);
+    assert!(store.read_only_cause().is_none());
+    fs.heal();
+    clock.advance_ns(2_000_000_000);
+    store.maintain().unwrap();
+    store.flush(None).unwrap();
+    let _ = store.write(&batch, WriteOptions::default()).unwrap();
+}
+
+#[test]
+fn old_memtables_are_flushed_when_asked_for() {
+    let fs = sim();
+    let clock = Arc::new(ManualClock::at(1));
+    let mut options = options(&fs);
+    options.clock = clock.clone();
+    let store = Store::open(options).unwrap();
+    let keyspace = store.create_keyspace("kv/a", KeyspaceOptions::default()).unwrap();
+    fill(&store, &keyspace, 0..10, 10);
+    store.maintain().unwrap();
+    assert_eq!(store.metrics().memtables_active, 1);
+    clock.advance_ns(3_600_000_000_000);
+    store.maintain().unwrap();
+    let metrics = store.metrics();
+    assert_eq!((metrics.memtables_active, metrics.memtables_sealed), (0, 0));
+    assert!(metrics.flushes.contains(&("age", 1)), "{:?}", metrics.flushes);
+}
+
+/// A keyspace that seldom writes does not hold the log of those that often do.
+#[test]
+fn the_log_is_not_held_by_a_quiet_keyspace() {
+    let fs = sim();
+    let store = Store::open(options(&fs)).unwrap();
+    let create = |name: &str| store.create_keyspace(name, KeyspaceOptions::default()).unwrap();
+    let (quiet, busy) = (create("kv/quiet"), create("kv/busy"));
+    put(&store, &quiet, "k", "v");
+    fill(&store, &busy, 0..20_000, 100);
+    let metrics = store.metrics();
+    assert!(metrics.flushes.contains(&("wal", 1)), "{:?}", metrics.flushes);
+    // What may be pinned, what is between two looks, and a segment.
+    assert!(metrics.wal_bytes < (256 + 1024 + 128) << 10, "{} bytes", metrics.wal_bytes);
+    assert_eq!(get(&store, &quiet, "k").as_deref(), Some("v"));
+}
+
+#[test]
+fn a_policy_stays_chosen() {
+    let fs = sim();
+    let store = Store::open(options(&fs)).unwrap();
+    let keyspace = store.create_keyspace("kv/a", KeyspaceOptions::default()).unwrap();
+    let never =
+        crate::options::Tiered { merge_runs_min: 99, merge_runs_max: 99, ratio: 1.0, runs_max: 99 };
+    store.set_policy(keyspace.id, Policy::Tiered(never)).unwrap();
+    for round in 0..8 {
+        fill(&store, &keyspace, round..round + 2, 10);
+        store.flush(None).unwrap();
+    }
+    let runs = |store: &Store| store.metrics().classes["kv"].read_amplification;
+    assert_eq!(runs(&store), 8);
+    store.close().unwrap();
+    let store = Store::open(options(&fs)).unwrap();
+    assert_eq!(runs(&store), 8, "not compacted as the store's default says");
+    store.set_policy(keyspace.id, Policy::default()).unwrap();
+    assert_eq!(runs(&store), 1, "the new policy finds the debt at once");
+    assert_eq!(scan(&store, &keyspace, ScanOptions::default()).len(), 9);
 }

@@ -1,3 +1,5 @@
+//! Picks as tables of cases, and random shapes that must come to rest.
+
 use std::fmt::Write as _;
 
 use super::*;

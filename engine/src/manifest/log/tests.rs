@@ -1,3 +1,5 @@
+//! The manifest: round trips, damage of every byte, crashes at every call, golden bytes.
+
 use super::*;
 
 use crate::clock::ManualClock;
