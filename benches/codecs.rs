@@ -284,7 +284,7 @@ fn print_timestamps() {
 }
 
 fn main() {
-    for rows in [1024, 4096, 8192] {
+    for rows in [20, 100, 1024, 4096, 8192] {
         print_tsbs_chunk(rows, Class::Hot);
         print_tsbs_chunk(rows, Class::Cold);
     }

@@ -24,6 +24,9 @@ mod check;
 mod cursor;
 mod filter;
 mod footer;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod index;
 mod properties;
 mod reader;

@@ -40,6 +40,9 @@
 //! A bad record with a later record that says "what lies here was on disk" is damage, and opening
 //! is refused. Without it the two look alike.
 
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod segment;
 mod source;
 

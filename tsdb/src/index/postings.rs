@@ -107,7 +107,10 @@ fn encode_few(ids: &[u32]) -> Vec<u8> {
 
 fn bitmap(decoder: &mut Decoder<'_>) -> Result<Bitmap, DecodeError> {
     let error = decoder.error("no bitmap");
-    Bitmap::try_deserialize::<Portable>(decoder.rest()).ok_or(error)
+    let bitmap = Bitmap::try_deserialize::<Portable>(decoder.rest()).ok_or(error)?;
+    // Deserialising only keeps within the bytes; this makes sure of the inside.
+    bitmap.internal_validate().map_err(|_| error)?;
+    Ok(bitmap)
 }
 
 /// The ids of a stored list.
