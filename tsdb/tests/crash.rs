@@ -105,12 +105,12 @@ fn run_step(tsdb: &Tsdb, step: &Step, now: Timestamp) -> firndb_tsdb::Result<()>
             };
             database.create_policy(&spec)?;
         }
-        Step::Write(policy, points) => drop(write(&database(), Some(policy), points, now)?),
+        Step::Write(policy, points) => _ = write(&database(), Some(policy), points, now)?,
         Step::Flush => tsdb.store().flush(None)?,
         Step::Compact(is_final) => {
             tsdb.store().compact(None, CompactOptions { is_final: *is_final }, &|| false)?;
         }
-        Step::Maintain => drop(tsdb.maintain(now)?),
+        Step::Maintain => _ = tsdb.maintain(now)?,
         Step::DropSeries(host) => {
             let tags = TagPredicate::Equal("host".to_owned(), (*host).to_owned());
             database().drop_series(None, Some(&tags))?;

@@ -94,7 +94,7 @@ impl World {
             380..=384 => self.tsdb.store().flush(None).unwrap(),
             385..=386 => self.compact(false),
             387 => self.compact(true),
-            388..=391 => drop(self.tsdb.maintain(self.now).unwrap()),
+            388..=391 => _ = self.tsdb.maintain(self.now).unwrap(),
             392..=393 => self.reopen(),
             394..=395 => self.drop_series(),
             396 => self.drop_measurement(),

@@ -1,5 +1,7 @@
 //! The crate from outside, on the simulated file system.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // tests: a failure is a panic, seeds are shown
+
 mod crash;
 mod history;
 mod scenes;

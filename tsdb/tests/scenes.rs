@@ -258,3 +258,45 @@ fn questions_about_series() {
     assert_eq!(database.series(Some("cpu"), None).unwrap()[0].0, 6, "numbers are not reused");
     assert_eq!(rows(&tsdb, names[0]).len(), 1);
 }
+
+#[test]
+fn several_writers_give_a_series_one_number() {
+    let fs = SimFs::new(1);
+    let tsdb = Tsdb::open(options(&fs, Durability::Always)).unwrap();
+    let database = tsdb.create_database("d", None).unwrap();
+    let names: Vec<String> = (0..50).map(|n| format!("m{},t=v{n}", n % 5)).collect();
+    std::thread::scope(|scope| {
+        for writer in 0..4i64 {
+            let (database, names) = (&database, &names);
+            scope.spawn(move || {
+                for round in 0..20 {
+                    let first = (writer * 13 + round * 7) as usize;
+                    let field = format!("f{}", round % 3);
+                    let points: Vec<_> = (0..10)
+                        .map(|n| {
+                            let name = &names[(first + n) % names.len()];
+                            point(name, round, &[(&field, Value::Integer(round))])
+                        })
+                        .collect();
+                    let got = write(database, None, &points, NOW).unwrap();
+                    assert_eq!(got.written, 10);
+                }
+            });
+        }
+    });
+    let check = |tsdb: &Tsdb| {
+        let database = tsdb.database("d").unwrap();
+        let series = database.series(None, None).unwrap();
+        assert_eq!((series.len(), database.series_count()), (names.len(), names.len() as u64));
+        for name in ["m0", "m1", "m2", "m3", "m4"] {
+            assert_eq!(database.tag_values(name, "t", None).unwrap().len(), 10);
+            assert_eq!(database.measurement(name).unwrap().fields.len(), 3);
+        }
+        names.iter().map(|name| rows(tsdb, name)).collect::<Vec<_>>()
+    };
+    let before = check(&tsdb);
+    tsdb.store().close().unwrap();
+    drop((database, tsdb));
+    let tsdb = Tsdb::open(options(&fs, Durability::Always)).unwrap();
+    assert_eq!(check(&tsdb), before);
+}

@@ -68,16 +68,18 @@ impl SeriesIndex {
         Ok(())
     }
 
-    /// The live series of this key.
-    pub fn find(&self, series_key: &[u8]) -> Result<Option<SeriesId>> {
-        let Some(ids) = self.get(&entries::series_hash(series_key))? else { return Ok(None) };
-        for id in entries::hash_ids(&ids) {
-            let is_live = !self.dropped.contains(id);
-            if is_live && self.get(&entries::series(id))?.is_some_and(|key| *key == *series_key) {
-                return Ok(Some(id));
+    /// The live series of this key, or else the live series whose keys have the same hash.
+    pub fn find(&self, series_key: &[u8]) -> Result<Result<SeriesId, Vec<SeriesId>>> {
+        let mut same_hash = Vec::new();
+        if let Some(ids) = self.get(&entries::series_hash(series_key))? {
+            for id in entries::hash_ids(&ids).filter(|id| !self.dropped.contains(*id)) {
+                if self.get(&entries::series(id))?.is_some_and(|key| *key == *series_key) {
+                    return Ok(Ok(id));
+                }
+                same_hash.push(id);
             }
         }
-        Ok(None)
+        Ok(Err(same_hash))
     }
 
     /// Measurement and tags of a live series.

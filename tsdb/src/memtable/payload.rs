@@ -238,11 +238,13 @@ fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-/// `put_varint` with the common case of one byte first.
+/// `put_varint` with the common cases of one and two bytes first.
 #[inline]
 fn put_small(out: &mut Vec<u8>, value: u64) {
     if value < 0x80 {
         out.push(value as u8);
+    } else if value < 0x4000 {
+        out.extend_from_slice(&[value as u8 | 0x80, (value >> 7) as u8]);
     } else {
         put_varint(out, value);
     }
@@ -279,10 +281,14 @@ impl Reader<'_> {
 
     #[inline]
     fn varint(&mut self) -> Result<u64, DecodeError> {
-        match self.bytes.get(self.at) {
-            Some(byte) if *byte < 0x80 => {
+        match self.bytes.get(self.at..) {
+            Some([byte, ..]) if *byte < 0x80 => {
                 self.at += 1;
                 Ok(u64::from(*byte))
+            }
+            Some([low, high, ..]) if *high < 0x80 => {
+                self.at += 2;
+                Ok(u64::from(*low & 0x7f) | u64::from(*high) << 7)
             }
             _ => self.long_varint(),
         }

@@ -149,7 +149,7 @@ impl<'d> Registration<'d> {
     pub fn add_series(
         &mut self,
         info: &mut Arc<MeasurementInfo>,
-        series_key: &[u8],
+        (series_key, same_hash): (&[u8], &[SeriesId]),
         tags: &[(&str, &str)],
         batch: &mut WriteBatch,
     ) -> Result<SeriesRef> {
@@ -159,12 +159,13 @@ impl<'d> Registration<'d> {
         let what = "series ever made in a database";
         self.counters.series = next.ok_or(Error::Limit { what, got: limit + 1, limit })?;
         batch.put(self.keyspace, &entries::series(id), series_key);
-        self.put_hash(series_key, id, batch)?;
+        self.put_hash((series_key, same_hash), id, batch);
         self.pending_count += 1;
-        self.lists.entry(entries::all_series(info.id)).or_default().push(id.0);
+        self.add_to_list(&entries::all_series(info.id), id);
+        let has_same_keys = info.tag_keys.iter().eq(tags.iter().map(|(key, _)| key));
         for (key, value) in tags {
-            self.lists.entry(entries::tag_pair(info.id, key, value)).or_default().push(id.0);
-            if !info.has_tag_key(key) {
+            self.add_to_list(&entries::tag_pair(info.id, key, value), id);
+            if !has_same_keys && !info.has_tag_key(key) {
                 Arc::make_mut(info).add_tag_key(key);
                 batch.put(self.keyspace, &entries::tag_key(info.id, key), &[]);
             }
@@ -172,21 +173,25 @@ impl<'d> Registration<'d> {
         Ok(SeriesRef { series: id, measurement: info.id })
     }
 
+    fn add_to_list(&mut self, key: &[u8], id: SeriesId) {
+        self.lists.entry_ref(key).or_default().push(id.0);
+    }
+
     /// Puts `id` behind the hash of its key, beside live series whose keys have the same hash.
-    fn put_hash(&mut self, series_key: &[u8], id: SeriesId, batch: &mut WriteBatch) -> Result<()> {
+    fn put_hash(
+        &mut self,
+        (series_key, same_hash): (&[u8], &[SeriesId]),
+        id: SeriesId,
+        batch: &mut WriteBatch,
+    ) {
         let hash = entries::series_hash(series_key);
-        let index = &self.database.index;
+        let pending = self.pending.entry(hash).or_default();
         let mut ids = Vec::with_capacity(4);
-        if let Some(stored) = index.get(&hash)? {
-            let live = entries::hash_ids(&stored).filter(|id| !index.dropped().contains(*id));
-            live.for_each(|id| put_u32(&mut ids, id.0));
-        }
-        let same_hash = self.pending.entry(hash).or_default();
-        same_hash.iter().for_each(|(_, id)| put_u32(&mut ids, id.0));
+        same_hash.iter().for_each(|id| put_u32(&mut ids, id.0));
+        pending.iter().for_each(|(_, id)| put_u32(&mut ids, id.0));
         put_u32(&mut ids, id.0);
-        same_hash.push((series_key.into(), id));
+        pending.push((series_key.into(), id));
         batch.put(self.keyspace, &hash, &ids);
-        Ok(())
     }
 
     /// Puts the grouped lists and the counters into the batch.

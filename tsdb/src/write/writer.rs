@@ -243,16 +243,19 @@ impl<'d, 'b> Writer<'d, 'b> {
         };
         let mut series_key = Vec::with_capacity(text.len() + 8);
         entries::put_series_key(&mut series_key, id, pairs.iter().copied());
-        if let Some(local) = local
-            && let Some(series) = self.find(&series_key)?
-        {
-            let shape = self.shape(local, point)?;
-            let series = SeriesRef { series, measurement: id };
-            self.texts.insert(text, series);
-            return Ok((series.series, shape));
-        }
+        let same_hash = match (local, self.find(&series_key)?) {
+            (Some(local), Ok(series)) => {
+                let shape = self.shape(local, point)?;
+                let series = SeriesRef { series, measurement: id };
+                self.texts.insert(text, series);
+                return Ok((series.series, shape));
+            }
+            (_, found) => found.err().unwrap_or_default(),
+        };
         let info = local.map(|local| self.locals[local].info.clone());
-        self.check_fields(info.as_deref(), name, point)?;
+        if local.is_none_or(|local| self.known_shape(local, point).is_none()) {
+            self.check_fields(info.as_deref(), name, point)?;
+        }
         let Some(registration) = &mut self.registration else { return Err(Stop::NeedsLock) };
         registration.check_limits(info.as_deref(), name, &pairs)??;
         if local.is_none() {
@@ -266,18 +269,26 @@ impl<'d, 'b> Writer<'d, 'b> {
         let local = &mut self.locals[local];
         local.is_changed = true;
         let info = &mut local.info;
-        let series = registration.add_series(info, &series_key, &pairs, &mut self.out)?;
+        let keyed = (&series_key[..], &same_hash[..]);
+        let series = registration.add_series(info, keyed, &pairs, &mut self.out)?;
         self.texts.insert(text, series);
         Ok((series.series, shape))
     }
 
-    /// A series of this key, stored or about to be.
-    fn find(&self, series_key: &[u8]) -> Result<Option<SeriesId>> {
+    /// A series of this key, stored or about to be; or else stored ones of the same hash.
+    fn find(&self, series_key: &[u8]) -> Result<Result<SeriesId, Vec<SeriesId>>> {
         let pending = self.registration.as_ref().and_then(|r| r.find(series_key));
         match pending {
-            Some(series) => Ok(Some(series)),
+            Some(series) => Ok(Ok(series)),
             None => self.database.index.find(series_key),
         }
+    }
+
+    /// Where a shape that fits the point stands among those of its measurement.
+    fn known_shape(&self, local: usize, point: &Point<'b>) -> Option<usize> {
+        let fields = self.batch.fields_of(point);
+        let mut shapes = self.locals[local].shapes.iter();
+        shapes.position(|shape| self.shapes[*shape].fits(fields))
     }
 
     fn local_of(&mut self, id: MeasurementId) -> Option<usize> {
@@ -317,8 +328,8 @@ impl<'d, 'b> Writer<'d, 'b> {
     /// The shape of a point of a measurement; new fields are registered.
     fn shape(&mut self, local: usize, point: &'b Point<'b>) -> Result<usize, Stop> {
         let fields = self.batch.fields_of(point);
-        let shapes = &mut self.locals[local].shapes;
-        if let Some(at) = shapes.iter().position(|shape| self.shapes[*shape].fits(fields)) {
+        if let Some(at) = self.known_shape(local, point) {
+            let shapes = &mut self.locals[local].shapes;
             shapes.swap(0, at);
             let shape = shapes[0];
             if self.shapes[shape].has_text {
