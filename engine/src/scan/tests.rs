@@ -6,25 +6,9 @@ use super::bounds::Bounds;
 use super::merging::MergingCursor;
 use super::visible::{Lookup, VisibleCursor};
 use super::*;
+use crate::fs::sim::Rng;
 use crate::hooks::{Hooks, Plain};
 use crate::key::internal_cmp;
-
-/// splitmix64: small, seeded, the same everywhere.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
 
 type Row = (Vec<u8>, Seq, Kind, Vec<u8>);
 
@@ -122,7 +106,7 @@ fn merging(inputs: &[Arc<Vec<Row>>]) -> MergingCursor {
 #[test]
 fn a_merging_cursor_walks_as_one_list_does() {
     for seed in 0..400 {
-        let rng = &mut Rng(seed);
+        let rng = &mut Rng::new(seed);
         let (inputs, all) = random_inputs(rng);
         let mut cursor = merging(&inputs);
         let mut model = ListCursor { rows: all, at: None };
@@ -177,7 +161,7 @@ fn visible(rows: &[Row], snapshot: Seq, bounds: &Bounds) -> Vec<(Vec<u8>, Vec<u8
 fn a_visible_cursor_walks_what_a_reader_sees() {
     let hooks: Arc<dyn Hooks> = Arc::new(Plain::with_merge(append));
     for seed in 0..600 {
-        let rng = &mut Rng(seed);
+        let rng = &mut Rng::new(seed);
         let (inputs, all) = random_inputs(rng);
         let snapshot = rng.below(14);
         let bounds = Bounds {
@@ -230,7 +214,7 @@ fn a_visible_cursor_walks_what_a_reader_sees() {
 fn a_lookup_finds_what_a_scan_finds() {
     let hooks = Plain::with_merge(append);
     for seed in 0..200 {
-        let rng = &mut Rng(seed);
+        let rng = &mut Rng::new(seed);
         let (_, all) = random_inputs(rng);
         let snapshot = rng.below(14);
         let model = visible(&all, snapshot, &Bounds::all());
@@ -324,7 +308,7 @@ impl Cursor for FailingCursor {
 fn after_a_failed_move_a_cursor_is_at_no_entry() {
     let hooks: Arc<dyn Hooks> = Arc::new(Plain::with_merge(append));
     for seed in 0..100 {
-        let rng = &mut Rng(seed);
+        let rng = &mut Rng::new(seed);
         let (inputs, _) = random_inputs(rng);
         for moves_left in 0..60 {
             let mut boxed: Vec<Box<dyn Cursor>> = inputs.iter().map(ListCursor::boxed).collect();

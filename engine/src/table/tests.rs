@@ -12,28 +12,8 @@ use crate::budget::Budget;
 use crate::cache::Cache;
 use crate::compress::Compression;
 use crate::fs::Fs;
-use crate::fs::sim::SimFs;
+use crate::fs::sim::{Rng, SimFs};
 use crate::key::{FileNumber, Kind, Seq, internal_cmp};
-
-/// xorshift64*: small, seeded, the same everywhere.
-pub(super) struct Rng(u64);
-
-impl Rng {
-    pub(super) fn new(seed: u64) -> Self {
-        Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
-    }
-
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
 
 /// An entry of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +40,7 @@ pub(super) fn random_rows(rng: &mut Rng, count: usize) -> Vec<Row> {
                 kind,
                 value: (0..value_len).map(|i| (i / 4) as u8 ^ rng.below(4) as u8).collect(),
                 body: (kind == Kind::Put && rng.below(8) == 0)
-                    .then(|| (0..body_len).map(|_| rng.next() as u8).collect()),
+                    .then(|| (0..body_len).map(|_| rng.next_u64() as u8).collect()),
             }
         })
         .collect();

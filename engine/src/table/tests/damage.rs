@@ -172,14 +172,14 @@ fn decoders_survive_any_bytes() {
     let rng = &mut Rng::new(42);
     for _ in 0..20_000 {
         let len = rng.below(120) as usize;
-        let mut bytes: Vec<u8> = (0..len).map(|_| rng.next() as u8).collect();
+        let mut bytes: Vec<u8> = (0..len).map(|_| rng.next_u64() as u8).collect();
         if rng.below(2) == 0 {
             // Small numbers, so that lengths and restarts often fit.
             bytes.iter_mut().for_each(|byte| *byte %= 8);
         }
         let target = random_key(rng, 50);
         decode(&bytes, &target, rng.below(9));
-        let _ = filter::may_contain(&bytes, rng.next() << 20);
+        let _ = filter::may_contain(&bytes, rng.next_u64() << 20);
         let _ = TableProperties::decode(&bytes, 0);
         let _ = index::handle(&bytes);
         let _ = Footer::decode(&bytes, &path(), NUMBER, 0);
@@ -202,7 +202,7 @@ fn decoders_survive_damage_that_no_checksum_caught() {
             let mut bytes = good.clone();
             for _ in 0..=rng.below(3) {
                 let at = rng.below(bytes.len() as u64) as usize;
-                bytes[at] = rng.next() as u8;
+                bytes[at] = rng.next_u64() as u8;
             }
             let target = random_key(rng, 40);
             decode(&bytes, &target, rng.below(30));
