@@ -1,9 +1,9 @@
 //! Blocked Bloom filters: which line and which bits of it a key sets.
 //!
-//! A filter is an array of lines of 64 bytes, one line of the processor's cache. The lower half of a
-//! key's hash chooses the line, the upper half the bits: nine bits at a time from the top, multiplying by
-//! an odd constant in between. So a look-up costs one cache miss, whatever the number of probes.
-//! With 10 bits for each key about one in a hundred absent keys gets through.
+//! A filter is an array of lines of 64 bytes, one line of the processor's cache. The lower half of
+//! a key's hash chooses the line, the upper half the bits: nine bits at a time from the top,
+//! multiplying by an odd constant in between. So a look-up costs one cache miss, whatever the
+//! number of probes. With 10 bits for each key about one in a hundred absent keys gets through.
 //!
 //! Filters of tables are on disk: this must not change.
 

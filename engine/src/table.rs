@@ -10,8 +10,9 @@
 //!   checksum that is bound to the file and the place ([`footer`]).
 //! - A **body** is the outlying part of a split value: raw bytes, uncompressed, just before the
 //!   block whose entry names its offset, length and CRC-32. A scan of keys and heads skips it.
-//! - The **index** ([`index`]) is a block that finds data blocks, the **filter** ([`filter`]) spares
-//!   reads of keys that are not there, the **properties** ([`properties`]) count what was written.
+//! - The **index** ([`index`]) is a block that finds data blocks, the **filter** ([`filter`])
+//!   spares reads of keys that are not there, the **properties** ([`properties`]) count what was
+//!   written.
 //! - The **footer** finds these, and carries the file's number, the format version and the magic.
 //!
 //! All integers are little-endian. Every byte of a file is covered by a checksum.

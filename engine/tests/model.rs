@@ -1,10 +1,10 @@
-//! Random histories against `BTreeMap`s: what a store answers is what the maps answer, whatever moved
-//! the data about meanwhile.
+//! Random histories against `BTreeMap`s: what a store answers is what the maps answer, whatever
+//! moved the data about meanwhile.
 //!
 //! A history writes batches (several operations on one key included), reads keys and ranges both
 //! ways, now and at snapshots, keeps iterators open across writes, flushes, compacts, changes
-//! policies, drops and creates keyspaces, and reopens the store. Each seed draws its own options, so
-//! that blocks of one entry, no filter, no cache, tiny memtables and either policy all meet
+//! policies, drops and creates keyspaces, and reopens the store. Each seed draws its own options,
+//! so that blocks of one entry, no filter, no cache, tiny memtables and either policy all meet
 //! every kind of step. `FIRNDB_MODEL_SEEDS=1000` runs more of them, `FIRNDB_MODEL_SEED=7` one.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test, also outside its #[test]")]
@@ -433,7 +433,8 @@ impl History {
         assert!(report.findings.is_empty(), "seed {}: {report:?}", self.seed);
         self.walks.clear();
         self.snapshots.clear();
-        // Something new in each keyspace, so that none is in its final form: all of it is rewritten.
+        // Something new in each keyspace, so that none is in its final form: all of it is
+        // rewritten.
         let mut batch = WriteBatch::new();
         for Space { keyspace, map } in &mut self.spaces {
             batch.put(keyspace.id, b"last", b"put");

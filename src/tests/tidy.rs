@@ -217,7 +217,8 @@ fn function_lengths(source: &Source) -> Vec<(String, usize)> {
 
 #[test]
 fn unsafe_stays_in_its_rooms() {
-    let rooms: [&str; 0] = [];
+    // A cursor that owns the list it borrows from.
+    let rooms = ["engine/src/memtable/skiplist.rs"];
     let mut findings = Vec::new();
     for source in rust_sources() {
         let path = source.path.to_string_lossy();

@@ -1,3 +1,5 @@
+//! What the cache bounds, charges and gives back.
+
 use super::*;
 
 fn load(len: usize) -> Result<BlockBytes> {

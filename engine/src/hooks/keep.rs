@@ -11,8 +11,8 @@
 //!   nothing where nothing lies below at all (a put), else into one operand. Never onto a
 //!   version of an older stripe: a snapshot still sees that one bare.
 //!
-//! What is left has the sequence number of the newest version it came from. The decision is one pure
-//! function, [`keep`]; [`KeepMerge`] feeds it one key at a time.
+//! What is left has the sequence number of the newest version it came from. The decision is one
+//! pure function, [`keep`]; [`KeepMerge`] feeds it one key at a time.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -6,12 +6,12 @@
 //! - of several puts and deletes of one key in one batch the last one is met first, and wins;
 //! - every merge operand of the batch is there and counts, in order.
 //!
-//! Key and value of a version lie in one allocation; the first eight bytes of the key lie in the node
-//! as well, where most comparisons end. A read of one key asks a filter first: in most
+//! Key and value of a version lie in one allocation; the first eight bytes of the key lie in the
+//! node as well, where most comparisons end. A read of one key asks a filter first: in most
 //! memtables most keys are not.
 //!
-//! On `unsafe`: a cursor owns the list it walks and an entry of it, a borrow that the language cannot
-//! express. [`extend`] states why it holds; nothing else here is unsafe.
+//! On `unsafe`: a cursor owns the list it walks and an entry of it, a borrow that the language
+//! cannot express. [`extend`] states why it holds; nothing else here is unsafe.
 
 mod key_filter;
 

@@ -2,8 +2,8 @@
 //!
 //! The inputs stand in a binary heap whose top is the current entry: the least when walking
 //! forward, the greatest when walking backward. Entries are in one total order: key, then sequence
-//! number descending, then position of the input; so walking back gives exactly what walking forward
-//! gave, reversed, also where two inputs hold the same version.
+//! number descending, then position of the input; so walking back gives exactly what walking
+//! forward gave, reversed, also where two inputs hold the same version.
 //!
 //! When the direction turns, every other input is sought anew to the far side of the current entry.
 

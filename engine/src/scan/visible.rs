@@ -1,7 +1,8 @@
 //! What a reader at a snapshot sees of all the versions.
 //!
 //! Of each key the newest version at or below the snapshot counts: a put is the value, a delete
-//! hides the key, a merge operand is folded with those below it onto the next put (or onto nothing).
+//! hides the key, a merge operand is folded with those below it onto the next put (or onto
+//! nothing).
 //!
 //! Walking forward, a put is shown where it lies and nothing is copied. A folded value, and every
 //! value when walking backward (versions then come oldest first), is kept beside the cursor,

@@ -23,9 +23,9 @@
 //! - heads and prefix are those of the keys.
 //!
 //! How a key is found without building any key: a binary search over the heads, which lie side by
-//! side (only where two are equal are whole keys compared), then entry by entry. `matched` bytes of the target agree with the entry before. If the
-//! entry shares more than that with it, it differs from the target at the same byte, in the same
-//! direction; else only its suffix is compared.
+//! side (only where two are equal are whole keys compared), then entry by entry. `matched` bytes of
+//! the target agree with the entry before. If the entry shares more than that with it, it differs
+//! from the target at the same byte, in the same direction; else only its suffix is compared.
 //!
 //! A decoder here runs on verified bytes; it checks every length all the same and answers an error
 //! for bytes that are no block.

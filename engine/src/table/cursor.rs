@@ -19,8 +19,8 @@ use crate::{Error, Result};
 /// merge of fifty tables holds little. Each such cursor holds one window.
 pub const WINDOW_BYTES: usize = 256 << 10;
 
-/// A reader that took this many blocks in ascending order is told to be a scan: the file system then
-/// reads ahead.
+/// A reader that took this many blocks in ascending order is told to be a scan: the file system
+/// then reads ahead.
 const ASCENTS_MIN: u32 = 3;
 
 /// Walks a table.

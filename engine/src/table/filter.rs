@@ -8,8 +8,8 @@
 //!
 //! [`crate::bloom`] says which bits a key sets.
 //!
-//! A filter may only spare work: no answer depends on it, and bytes that are no filter are an error,
-//! not an answer.
+//! A filter may only spare work: no answer depends on it, and bytes that are no filter are an
+//! error, not an answer.
 
 pub use crate::bloom::key_hash;
 use crate::bloom::{LINE_BYTES, PROBES_MAX, bits, line_count, line_index, probes};

@@ -1,8 +1,8 @@
 //! A Bloom filter that grows with its memtable and is written by several threads without a lock.
 //!
 //! It is a row of segments, each eight times the one before, made when the one before has as many
-//! keys as it is good for; a look-up asks each there is. So a memtable of a few keys holds 1 KiB, and
-//! one of half a million asks four lines.
+//! keys as it is good for; a look-up asks each there is. So a memtable of a few keys holds 1 KiB,
+//! and one of half a million asks four lines.
 //!
 //! Why no answer can be wrong: a thread sets the bits of a key before it puts the version into the
 //! list, and a reader looks only for versions whose batch was published after both, by a

@@ -1,3 +1,5 @@
+//! Order of versions, cursors, and several writers at once.
+
 use super::*;
 
 fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Op<'a> {
