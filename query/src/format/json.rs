@@ -128,14 +128,14 @@ impl Writer {
     }
 
     /// Writes the series of an answer; returns why they broke off.
-    fn whole_series(&mut self, mut answer: Answer) -> Result<Option<Error>, Closed> {
+    fn whole_series(&mut self, answer: Answer) -> Result<Option<Error>, Closed> {
         let time = self.time_of(&answer);
         let mut room = match self.layout.rows_max {
             0 => usize::MAX,
             rows_max => usize::try_from(rows_max).unwrap_or(usize::MAX),
         };
         let (mut first, mut open, mut failure) = (true, None, None);
-        while let Some(part) = answer.next() {
+        for part in answer {
             let part = match part {
                 Ok(part) => part,
                 Err(error) => {

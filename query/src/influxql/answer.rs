@@ -31,7 +31,7 @@ enum Parts {
     /// The stream of one plan, and the plans after it.
     Running {
         context: Box<Context>,
-        current: Option<SeriesStream>,
+        current: Option<Box<SeriesStream>>,
         plans: std::vec::IntoIter<Plan>,
     },
 }
@@ -77,7 +77,7 @@ impl Parts {
     fn start_next(&mut self) -> Result<()> {
         if let Parts::Running { context, current, plans } = self {
             *current = match plans.next() {
-                Some(plan) => Some(exec::stream(context, &plan)?),
+                Some(plan) => Some(Box::new(exec::stream(context, &plan)?)),
                 None => None,
             };
         }

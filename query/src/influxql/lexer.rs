@@ -32,7 +32,7 @@ pub enum Token<'a> {
     Parameter(Cow<'a, str>),
     /// An operator or other punctuation.
     Sign(&'static str),
-    /// One or more blanks; only [`Lexer::next_raw`] gives them.
+    /// One or more blanks; only [`Lexer::token_or_blank`] gives them.
     Blank,
     /// Text whose quote does not end.
     BadString(Cow<'a, str>),
@@ -80,7 +80,6 @@ pub struct BadRegex;
 pub struct Lexer<'a> {
     text: &'a str,
     offset: usize,
-    /// Whether something has run into the end of the text and not stepped back from it.
     end_was_read: bool,
 }
 
@@ -93,6 +92,11 @@ impl<'a> Lexer<'a> {
     /// Byte offset of the next token.
     pub fn offset(&self) -> usize {
         self.offset
+    }
+
+    /// Whether something has run into the end of the text and not stepped back from it.
+    pub fn end_was_read(&self) -> bool {
+        self.end_was_read
     }
 
     fn peek(&self) -> Option<u8> {
@@ -127,13 +131,13 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token after blanks and comments.
-    pub fn next(&mut self) -> Lexed<'a> {
+    pub fn token(&mut self) -> Lexed<'a> {
         self.skip_blanks();
-        self.next_raw()
+        self.token_or_blank()
     }
 
     /// The next token; blanks are one too.
-    pub fn next_raw(&mut self) -> Lexed<'a> {
+    pub fn token_or_blank(&mut self) -> Lexed<'a> {
         let at = self.offset;
         let Some(byte) = self.peek() else {
             let past = usize::from(std::mem::replace(&mut self.end_was_read, true));

@@ -48,8 +48,15 @@ type Result<T> = std::result::Result<T, ParseError>;
 
 /// The statements of `text`, separated by `;`, each with the bytes it was read from.
 pub fn parse(text: &str, params: &Params) -> Result<Vec<(Statement, String)>> {
-    let mut parser =
-        Parser { text, lexer: Lexer::new(text), params, depth: 0, exprs: 0, operators: 0 };
+    let mut parser = Parser {
+        text,
+        lexer: Lexer::new(text),
+        params,
+        last: None,
+        depth: 0,
+        exprs: 0,
+        operators: 0,
+    };
     let mut statements = Vec::new();
     loop {
         while parser.accept_sign(";")? {}
@@ -71,6 +78,9 @@ struct Parser<'a> {
     text: &'a str,
     lexer: Lexer<'a>,
     params: &'a Params,
+    /// The token that was read last, where its reading began, and the lexer after it: clauses
+    /// that may be absent look at the same token one after another.
+    last: Option<(usize, Lexed<'a>, Lexer<'a>)>,
     depth: usize,
     /// Expressions that are being read, one within another.
     exprs: usize,
@@ -102,7 +112,20 @@ impl<'a> Parser<'a> {
 
     /// The next token, a parameter replaced by its value.
     fn next(&mut self) -> Result<Lexed<'a>> {
-        let lexed = self.lexer.next();
+        let offset = self.lexer.offset();
+        let lexed = match &self.last {
+            Some((at, lexed, after)) if *at == offset => {
+                self.lexer = *after;
+                lexed.clone()
+            }
+            _ => {
+                let lexed = self.lexer.token();
+                if !self.lexer.end_was_read() {
+                    self.last = Some((offset, lexed.clone(), self.lexer));
+                }
+                lexed
+            }
+        };
         let Token::Parameter(name) = &lexed.token else { return Ok(lexed) };
         let params = self.params;
         let reason = match params.get(name.as_ref()) {
@@ -134,7 +157,7 @@ impl<'a> Parser<'a> {
     /// The offset at which the next token begins.
     fn skip_blanks(&mut self) -> Result<usize> {
         let back = self.lexer;
-        let at = self.lexer.next().at;
+        let at = self.lexer.token().at;
         self.lexer = back;
         Ok(at.min(self.text.len()))
     }

@@ -240,7 +240,7 @@ impl<'a> Parser<'a> {
         if !self.accept_raw("::") {
             return Ok(VarKind::Any);
         }
-        let lexed = self.lexer.next_raw();
+        let lexed = self.lexer.token_or_blank();
         match lexed.token {
             Token::Keyword(Keyword::Field) => Ok(VarKind::Field),
             Token::Keyword(Keyword::Tag) => Ok(VarKind::Tag),
@@ -251,7 +251,7 @@ impl<'a> Parser<'a> {
     /// A sign that follows without a blank.
     fn accept_raw(&mut self, sign: &'static str) -> bool {
         let back = self.lexer;
-        let found = self.lexer.next_raw().token == Token::Sign(sign);
+        let found = self.lexer.token_or_blank().token == Token::Sign(sign);
         if !found {
             self.lexer = back;
         }
@@ -270,7 +270,7 @@ impl<'a> Parser<'a> {
         if !self.accept_raw("::") {
             return Ok(Expr::Var { name, kind: VarKind::Any });
         }
-        let lexed = self.lexer.next_raw();
+        let lexed = self.lexer.token_or_blank();
         let kind = match &lexed.token {
             Token::Keyword(Keyword::Field) => Some(VarKind::Field),
             Token::Keyword(Keyword::Tag) => Some(VarKind::Tag),

@@ -79,7 +79,7 @@ impl<'a> Parser<'a> {
                 segments.push(String::new());
                 break;
             }
-            let empty = self.lexer.clone().next().token == Token::Sign(".");
+            let empty = { self.lexer }.token().token == Token::Sign(".");
             segments.push(if empty { String::new() } else { self.ident()? });
         }
         measurement(segments, None).ok_or_else(|| self.error("too many segments", 0))
@@ -115,7 +115,7 @@ impl<'a> Parser<'a> {
                 regex = Some(found);
                 break;
             }
-            let empty = segments.len() == 1 && self.lexer.clone().next().token == Token::Sign(".");
+            let empty = segments.len() == 1 && { self.lexer }.token().token == Token::Sign(".");
             segments.push(if empty { String::new() } else { self.ident()? });
         }
         let shown = segments.clone();
@@ -150,7 +150,7 @@ impl<'a> Parser<'a> {
             return Ok(None);
         }
         let back = self.lexer;
-        if self.lexer.next_raw().token != Token::Sign("(") {
+        if self.lexer.token_or_blank().token != Token::Sign("(") {
             self.lexer = back;
             return Err(ParseError::plain(format!("{name} must be a function call")));
         }
