@@ -3,7 +3,7 @@
 //!
 //! Steps: a `Content-Length` over the limit is refused at once, a longer stream when it passes
 //! the limit; what the client still sends is read and dropped up to a bound, because closing a
-//! connection with unread bytes in it resets it, and the client would see no 413. Decompression
+//! connection with unread bytes in it resets it, and the client would see no answer. Decompression
 //! is its own step ([`Received::text`]), since it belongs on a blocking thread.
 //!
 //! Every growth of a buffer is reserved before it is allocated, so that a small body that
@@ -92,22 +92,36 @@ pub async fn receive(
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
         .unwrap_or(0);
-    if announced > limits.body_bytes_max {
-        if !headers.contains_key(header::EXPECT) {
-            drain(body).await; // a client that waits for 100 has sent nothing
+    match collect(&mut body, announced, limits, budget).await {
+        Ok((bytes, memory)) => Ok(Received { bytes, encoding, memory }),
+        Err(error) => {
+            // A client that waits for 100 (and was not asked to go on) has sent nothing.
+            let is_waiting = announced > limits.body_bytes_max;
+            if !(is_waiting && headers.contains_key(header::EXPECT)) {
+                drain(body).await;
+            }
+            Err(error)
         }
+    }
+}
+
+async fn collect(
+    body: &mut Body,
+    announced: u64,
+    limits: &Limits,
+    budget: &Budget,
+) -> Result<(Vec<u8>, Reservation), BodyError> {
+    if announced > limits.body_bytes_max {
         return Err(BodyError::TooLarge);
     }
     let reserved = budget.try_reserve(Share::Requests, announced);
     let mut memory = reserved.ok_or(BodyError::Overloaded)?;
     let mut bytes = Vec::with_capacity(announced as usize);
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
         let frame = frame.map_err(|_| BodyError::Broken("unexpected EOF".to_owned()))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers
         let len = bytes.len() + data.len();
         if len as u64 > limits.body_bytes_max {
-            drop((bytes, memory));
-            drain(body).await;
             return Err(BodyError::TooLarge);
         }
         if len > bytes.capacity() {
@@ -116,7 +130,7 @@ pub async fn receive(
         }
         bytes.extend_from_slice(&data);
     }
-    Ok(Received { bytes, encoding, memory })
+    Ok((bytes, memory))
 }
 
 /// Reserves, then allocates `capacity` bytes.

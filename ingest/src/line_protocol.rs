@@ -193,6 +193,12 @@ pub fn parse<'a>(
     parsed
 }
 
+/// Where the line that starts at `at` ends, its LF included: the start of the next one. For
+/// cutting a text into pieces of whole lines.
+pub fn line_end(text: &[u8], at: usize) -> usize {
+    lines::next_line(text, at)
+}
+
 fn parse_line<'a>(
     lines: &lines::Lines<'a>,
     line: &lines::Line,

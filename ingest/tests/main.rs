@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used)] // an unwrap in a helper of a test is its assertion
 
+mod http;
 mod line_protocol;
 mod reference;

@@ -83,6 +83,18 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// Start of the line after the one that starts at `at`, by the rules; the length of the text when
+/// there is none.
+pub(super) fn next_line(bytes: &[u8], at: usize) -> usize {
+    let blanks = bytes[at..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    let start = at + blanks;
+    let lf = match bytes.get(start) {
+        Some(b'#') => memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |n| start + n),
+        _ => end(bytes, start),
+    };
+    (lf + 1).min(bytes.len())
+}
+
 /// Position of the LF that ends the line starting at `start`, or of the end of the text.
 fn end(bytes: &[u8], start: usize) -> usize {
     let mut at = start;
