@@ -1,0 +1,113 @@
+//! `firndb check`: verifies a data directory while no server runs.
+//!
+//! The directory is opened as the server opens it, under the same lock, with the log replayed; so
+//! damage that keeps the server from starting is found first, and told with file and byte.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use firndb::engine;
+use firndb::engine::check::CheckReport;
+use firndb::engine::fs::real::RealFs;
+use firndb::tsdb::{Error, Tsdb};
+use indicatif::ProgressBar;
+use serde_json::json;
+
+use crate::app::App;
+use crate::cli::{Exit, complain, print_lines};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::config::settings::Settings;
+use crate::{machine, open};
+
+/// Arguments of `firndb check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The data directory.
+    dir: PathBuf,
+    /// Look at indexes and footers only, not at every block.
+    #[arg(long)]
+    quick: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &CheckArgs) -> Exit {
+    if !args.dir.is_dir() {
+        complain(&format!(
+            "{} is not a directory\n  name the one given as --data-dir",
+            args.dir.display()
+        ));
+        return Exit::Usage;
+    }
+    let mut settings = match Settings::of(&Config::defaults(), machine::memory_bytes(&RealFs)) {
+        Ok(settings) => settings,
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Usage;
+        }
+    };
+    settings.data_dir.clone_from(&args.dir);
+    let app = App::new(settings, Arc::new(SystemClock::new()), Arc::new(RealFs));
+    let report = Tsdb::open(open::options(&app)).and_then(|tsdb| {
+        let report = check(&tsdb, !args.quick);
+        tsdb.store().close()?;
+        Ok(report?)
+    });
+    match report {
+        Ok(report) => {
+            print_lines(&shown(&report, args.json));
+            if report.findings.is_empty() { Exit::Done } else { Exit::Found }
+        }
+        Err(error) => {
+            complain(&format!("cannot check {}: {error}", args.dir.display()));
+            match error {
+                Error::Engine(engine::Error::Locked { .. }) => Exit::Locked,
+                error if error.is_corrupt() => Exit::Found,
+                _ => Exit::Failed,
+            }
+        }
+    }
+}
+
+fn check(tsdb: &Tsdb, deep: bool) -> engine::Result<CheckReport> {
+    let is_shown = std::io::stderr().is_terminal();
+    let bar = if is_shown { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    let report = tsdb.store().check(deep, &|done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    report
+}
+
+fn shown(report: &CheckReport, as_json: bool) -> String {
+    if as_json {
+        let findings: Vec<_> =
+            report.findings.iter().map(|f| json!({"file": f.file, "what": f.what})).collect();
+        let json = json!({
+            "status": if findings.is_empty() { "pass" } else { "fail" },
+            "tables": report.tables,
+            "entries": report.entries,
+            "segments": report.segments,
+            "bytes": report.bytes,
+            "findings": findings,
+        });
+        return format!("{json}\n");
+    }
+    let mut out = format!(
+        "{} tables, {} entries, {} log files, {} bytes\n",
+        report.tables, report.entries, report.segments, report.bytes
+    );
+    for finding in &report.findings {
+        out += &format!("FAIL {}: {}\n", finding.file, finding.what);
+    }
+    if report.findings.is_empty() {
+        out += "ok\n";
+    }
+    out
+}

@@ -1,0 +1,74 @@
+//! From settings to open databases: the one place that hands them down.
+
+use std::sync::Arc;
+
+use firndb::engine::hooks::{Hooks, Plain};
+use firndb::engine::options::{Background, HookResolver, Options as EngineOptions};
+use firndb::tsdb::limits::Limits;
+use firndb::tsdb::{Error, Options, Tsdb};
+
+use crate::app::{App, Opened};
+use crate::config::settings::Settings;
+use crate::http;
+
+/// Hooks of the keyspaces that are no part of a database: users' keys and values.
+#[derive(Debug)]
+struct KvHooks;
+
+impl HookResolver for KvHooks {
+    fn hooks(&self, _keyspace_name: &str) -> Arc<dyn Hooks> {
+        Arc::new(Plain::default())
+    }
+}
+
+/// Opens the data and lets its routes work.
+pub fn open(app: &App) -> Result<Tsdb, Error> {
+    let options = options(app);
+    let tsdb = Tsdb::open_with_progress(options, &|progress| app.progress(progress))?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(app.settings.query_threads)
+        .thread_name(|index| format!("query-{index}"))
+        .build();
+    let pool = pool.inspect_err(|error| tracing::warn!(%error, "no query threads")).ok();
+    let router = http::data_routes(app, tsdb.clone(), pool.map(Arc::new));
+    app.open(Opened { tsdb: tsdb.clone(), router });
+    let millis = app.clock.unix_ns().saturating_sub(app.started_ns) / 1_000_000;
+    tracing::info!(duration_ms = millis, "ready");
+    Ok(tsdb)
+}
+
+/// How the settings of `app` open its data.
+pub fn options(app: &App) -> Options {
+    let settings = &app.settings;
+    let mut engine = EngineOptions::new(
+        &settings.data_dir,
+        app.fs.clone(),
+        app.clock.clone(),
+        Arc::new(KvHooks),
+    );
+    engine.budget = app.budget.clone();
+    tune(&mut engine, settings);
+    Options {
+        engine,
+        limits: Limits {
+            string_bytes_max: settings.string_bytes_max,
+            series_max: settings.series_max,
+            values_per_tag_max: settings.values_per_tag_max,
+            fields_per_measurement_max: settings.fields_per_measurement_max,
+        },
+        series_cache_bytes: settings.series_cache_bytes,
+        close_delay_ns: settings.close_delay_ns,
+    }
+}
+
+fn tune(engine: &mut EngineOptions, settings: &Settings) {
+    engine.durability = settings.durability;
+    engine.background = Background::Threads(settings.storage_threads);
+    engine.compactions_max = settings.storage_threads;
+    engine.memtable_bytes_max = settings.memtable_bytes;
+    engine.memtable_bytes_hard = settings.memtable_bytes * 2;
+    engine.wal_segment_bytes = settings.wal_segment_bytes;
+    engine.wal_bytes_max = settings.wal_bytes_max;
+    engine.block_bytes = settings.block_bytes;
+    engine.cache_bytes = settings.cache_bytes;
+}
