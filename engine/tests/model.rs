@@ -179,14 +179,17 @@ fn random_value(rng: &mut Rng) -> Vec<u8> {
     (0..len).map(|index| byte.wrapping_add((index / 7) as u8)).collect()
 }
 
-fn random_bounds(rng: &mut Rng) -> Bounds {
-    let (lower, upper) = (random_key(rng), random_key(rng));
-    let mut bound = |key| match rng.below(3) {
+fn random_bound<'a>(rng: &mut Rng, key: &'a [u8]) -> Bound<&'a [u8]> {
+    match rng.below(3) {
         0 => Bound::Included(key),
         1 => Bound::Excluded(key),
         _ => Bound::Unbounded,
-    };
-    let bounds = Bounds::new(bound(&lower), bound(&upper));
+    }
+}
+
+fn random_bounds(rng: &mut Rng) -> Bounds {
+    let (lower, upper) = (random_key(rng), random_key(rng));
+    let bounds = Bounds::new(random_bound(rng, &lower), random_bound(rng, &upper));
     match rng.below(6) {
         0 => Bounds::all(),
         1 => {
