@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use crate::batch::BatchOps;
+use crate::folder::FileKind;
+use crate::kernel::Kernel;
 use crate::levels::TableFile;
 use crate::manifest::log::load;
-use crate::recovery::FileKind;
-use crate::store::core::Core;
 use crate::wal::{self, ReplayOptions};
 use crate::{Error, Result};
 
@@ -47,38 +47,39 @@ impl CheckReport {
 }
 
 /// Checks the store; `progress` gets tables done and tables in all.
-pub(crate) fn run(core: &Core, deep: bool, progress: &dyn Fn(u64, u64)) -> Result<CheckReport> {
+pub(crate) fn run(kernel: &Kernel, deep: bool, progress: &dyn Fn(u64, u64)) -> Result<CheckReport> {
     let mut report = CheckReport::default();
-    check_manifest(core, &mut report);
-    check_names(core, &mut report)?;
-    let keyspaces = core.keyspaces(None)?;
+    check_manifest(kernel, &mut report);
+    check_names(kernel, &mut report)?;
+    let keyspaces = kernel.keyspaces(None)?;
     // Pinned, so that no compaction removes a file while it is read.
     let pinned: Vec<_> = keyspaces.iter().map(|k| (k, k.picture().version.clone())).collect();
     let total = pinned.iter().map(|(_, version)| version.tables().count() as u64).sum();
     for (keyspace, version) in &pinned {
         for (_, table) in version.tables() {
-            core.check_open()?;
+            kernel.check_open()?;
             check_table(table, &keyspace.name, deep, &mut report);
             progress(report.tables, total);
         }
     }
-    check_log(core, &mut report)?;
+    check_log(kernel, &mut report)?;
     Ok(report)
 }
 
 /// The manifest on disk says what the store believes.
-fn check_manifest(core: &Core, report: &mut CheckReport) {
-    let manifest = core.manifest.lock();
-    match load(&*core.options.fs, &core.options.dir, &mut |_| {}) {
+fn check_manifest(kernel: &Kernel, report: &mut CheckReport) {
+    let manifest = kernel.manifest.lock();
+    match load(&*kernel.options.fs, &kernel.options.dir, &mut |_| {}) {
         Ok(None) => report.found("CURRENT", "is missing"),
         Err(error) => report.found("CURRENT", error),
         Ok(Some(loaded)) => {
             report.bytes += loaded.bytes;
             let file = crate::manifest::manifest_name(loaded.number);
-            if loaded.torn_at_bytes.is_some() && core.failure.get().is_none() {
+            if loaded.torn_at_bytes.is_some() && kernel.failure.get().is_none() {
                 report.found(&file, "ends in a damaged edit");
             }
-            if loaded.state.keyspaces != manifest.state().keyspaces && core.failure.get().is_none()
+            if loaded.state.keyspaces != manifest.state().keyspaces
+                && kernel.failure.get().is_none()
             {
                 report.found(&file, "differs from the tables in use");
             }
@@ -86,9 +87,9 @@ fn check_manifest(core: &Core, report: &mut CheckReport) {
     }
 }
 
-fn check_names(core: &Core, report: &mut CheckReport) -> Result<()> {
-    let dir = &core.options.dir;
-    let names = core.options.fs.list(dir).map_err(|e| Error::io(dir, "list", e))?;
+fn check_names(kernel: &Kernel, report: &mut CheckReport) -> Result<()> {
+    let dir = &kernel.options.dir;
+    let names = kernel.options.fs.list(dir).map_err(|e| Error::io(dir, "list", e))?;
     for name in names {
         if FileKind::of(&name) == FileKind::Other {
             report.found(name, "is not a file of the store");
@@ -122,24 +123,24 @@ fn check_table(table: &Arc<TableFile>, keyspace: &str, deep: bool, report: &mut 
 
 /// The log can be replayed. Its last segment is being written, so that its end may look torn: the
 /// log is rotated first, and only what is sealed is judged.
-fn check_log(core: &Core, report: &mut CheckReport) -> Result<()> {
-    if core.failure.get().is_some() {
+fn check_log(kernel: &Kernel, report: &mut CheckReport) -> Result<()> {
+    if kernel.failure.get().is_some() {
         return Ok(());
     }
     let (store_id, from) = {
-        let manifest = core.manifest.lock();
+        let manifest = kernel.manifest.lock();
         (manifest.store_id(), manifest.state().log_from)
     };
-    let wal = core.wal();
+    let wal = kernel.wal();
     wal.rotate()?;
-    wal.sync_to(wal.end()).map_err(|error| core.fail_if_read_only(error))?;
+    wal.sync_to(wal.end()).map_err(|error| kernel.fail_if_read_only(error))?;
     let current = wal.segment();
     let options = ReplayOptions { store_id, from, record_bytes_max: wal::RECORD_BYTES_MAX };
     let mut damaged = Vec::new();
     let mut records = 0;
     let replayed = wal::replay(
-        &*core.options.fs,
-        &core.options.dir,
+        &*kernel.options.fs,
+        &kernel.options.dir,
         &options,
         &mut |segment, seq, body| {
             records += 1;

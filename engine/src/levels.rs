@@ -22,37 +22,17 @@ pub mod summary;
 pub mod table_file;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use run_cursor::RunCursor;
 pub use summary::{LevelsSummary, RunSummary};
-pub use table_file::{Graveyard, TableFile, TableMeta};
+pub use table_file::{Graveyard, TableFile};
 
 use crate::Result;
 use crate::key::{FileNumber, Seq};
+use crate::manifest::{LEVELS, Place};
 use crate::scan::Cursor;
 use crate::table::{TableVersion, key_hash};
-
-/// Levels, level 0 included. Seven, as in LevelDB: 64 MiB times 10^5 is past any disk.
-pub const LEVELS: usize = 7;
-
-/// The last level.
-pub const LEVEL_LAST: u8 = LEVELS as u8 - 1;
-
-/// Where the table `number` lies.
-pub fn table_path(dir: &Path, number: FileNumber) -> PathBuf {
-    dir.join(format!("{:06}.tbl", number.0))
-}
-
-/// The run a table belongs to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// Level.
-    pub level: u8,
-    /// Age of the run: greater is newer. 0 below level 0, where there is one run.
-    pub age: u64,
-}
 
 /// Disjoint tables in ascending order.
 #[derive(Debug, Clone, Default)]

@@ -25,8 +25,9 @@ pub mod cache;
 pub mod table;
 pub mod wal;
 
-pub mod levels;
 pub mod manifest;
+
+pub mod levels;
 
 pub mod outputs;
 
@@ -41,8 +42,13 @@ pub mod snapshot;
 pub mod background;
 pub mod metrics;
 
+mod folder;
+
+mod kernel;
+
 pub mod check;
 pub mod recovery;
+
 pub mod store;
 
 pub use error::{Error, Result};

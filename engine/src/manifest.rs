@@ -36,8 +36,10 @@
 
 pub mod edit;
 pub mod log;
+pub mod place;
 pub mod state;
 
 pub use edit::{CommittedEdit, DurableTable, Edit};
 pub use log::{Manifest, manifest_name};
+pub use place::{LEVEL_LAST, LEVELS, Place, TableMeta, table_path};
 pub use state::{KeyspaceRecord, ManifestState};

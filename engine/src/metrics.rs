@@ -15,7 +15,7 @@ use crate::compaction::{Plan, PlanReason};
 use crate::histogram::{Histogram, HistogramCounts};
 use crate::key::FileNumber;
 use crate::keyspace::FlushReason;
-use crate::levels::LEVELS;
+use crate::manifest::LEVELS;
 use crate::wal::WalCounts;
 use crate::{Error, Result};
 

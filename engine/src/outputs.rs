@@ -13,9 +13,9 @@ use std::sync::Arc;
 use crate::fs::Fs;
 use crate::hooks::EntrySink;
 use crate::key::{FileNumber, Kind, Seq};
-use crate::levels::table_path;
 use crate::manifest::edit::{DurableTable, SyncedTable};
 use crate::manifest::log::FileNumbers;
+use crate::manifest::table_path;
 use crate::table::{TableBuilder, TableOptions};
 use crate::{Error, Result};
 

@@ -10,7 +10,8 @@
 
 use super::InFlight;
 use crate::key::{FileNumber, KeyspaceId};
-use crate::levels::{LEVEL_LAST, LEVELS, LevelsSummary, Place, RunSummary, TableMeta};
+use crate::levels::{LevelsSummary, RunSummary};
+use crate::manifest::{LEVEL_LAST, LEVELS, Place, TableMeta};
 use crate::options::{Leveled, Policy, Tiered};
 
 /// Why a compaction is done: a label of the metrics.

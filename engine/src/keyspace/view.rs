@@ -63,7 +63,7 @@ impl View {
 
     /// What the tables hold, newest run first.
     pub fn tables(&self) -> Vec<TableSummary> {
-        let summary = |meta: &crate::levels::TableMeta| TableSummary {
+        let summary = |meta: &crate::manifest::TableMeta| TableSummary {
             smallest: meta.smallest.clone(),
             largest: meta.largest.clone(),
             entries: meta.entries,

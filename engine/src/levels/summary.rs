@@ -1,6 +1,7 @@
 //! The levels of a keyspace as plain data: what decisions about them are made from.
 
-use super::{Place, Run, TableMeta};
+use super::Run;
+use crate::manifest::{Place, TableMeta};
 
 /// The levels of a keyspace, as the picker sees them.
 #[derive(Debug, Clone, Default)]

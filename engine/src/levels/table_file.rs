@@ -10,60 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::table_path;
 use crate::Result;
 use crate::cache::Cache;
 use crate::fs::Fs;
-use crate::key::{FileNumber, Seq};
-use crate::table::{Table, TableProperties};
-
-/// What the manifest says about a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableMeta {
-    /// Number of its file.
-    pub number: FileNumber,
-    /// Size of its file.
-    pub bytes: u64,
-    /// Entries of every kind.
-    pub entries: u64,
-    /// Entries of kind `Delete`.
-    pub deletes: u64,
-    /// Bytes of keys and values, bodies included, before compression.
-    pub raw_bytes: u64,
-    /// Oldest sequence number.
-    pub min_seq: Seq,
-    /// Newest sequence number.
-    pub max_seq: Seq,
-    /// Written by a final compaction.
-    pub is_final: bool,
-    /// First user key.
-    pub smallest: Arc<[u8]>,
-    /// Last user key.
-    pub largest: Arc<[u8]>,
-}
-
-impl TableMeta {
-    /// What to record of a finished table.
-    pub fn new(number: FileNumber, properties: &TableProperties, is_final: bool) -> Self {
-        TableMeta {
-            number,
-            bytes: properties.bytes,
-            entries: properties.entries,
-            deletes: properties.deletes,
-            raw_bytes: properties.raw_bytes + properties.body_bytes,
-            min_seq: properties.min_seq,
-            max_seq: properties.max_seq,
-            is_final,
-            smallest: properties.smallest.as_slice().into(),
-            largest: properties.largest.as_slice().into(),
-        }
-    }
-
-    /// Whether its range and `[smallest, largest]` share a key.
-    pub fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
-        *self.smallest <= *largest && *smallest <= *self.largest
-    }
-}
+use crate::key::FileNumber;
+use crate::manifest::{CommittedEdit, TableMeta, table_path};
+use crate::table::Table;
 
 /// A table file in use.
 #[derive(Debug)]
@@ -86,8 +38,8 @@ impl TableFile {
     }
 
     /// Marks the file for deletion. Only after the edit that removes it is durable: whoever calls
-    /// this holds a [`crate::manifest::CommittedEdit`].
-    pub fn set_obsolete(&self, _edit: &crate::manifest::CommittedEdit) {
+    /// this holds the proof.
+    pub fn set_obsolete(&self, _edit: &CommittedEdit) {
         self.obsolete.store(true, Ordering::Release);
     }
 }

@@ -2,6 +2,10 @@
 
 use super::*;
 
+use std::path::Path;
+
+use crate::manifest::TableMeta;
+
 use crate::budget::Budget;
 use crate::cache::Cache;
 use crate::fs::Fs;

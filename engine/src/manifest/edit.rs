@@ -25,10 +25,10 @@
 
 use std::sync::Arc;
 
+use super::place::{LEVEL_LAST, Place, TableMeta};
 use crate::coding::{DecodeError, Decoder, put_slice, put_u64, put_varint};
 use crate::compress::Compression;
 use crate::key::{FileNumber, KeyspaceId, Seq};
-use crate::levels::{LEVEL_LAST, Place, TableFile, TableMeta};
 use crate::options::{Leveled, Policy, Tiered};
 use crate::table::TableProperties;
 
@@ -176,10 +176,11 @@ impl Edit {
         self.changes.push(Change::AddTable(id, place, table.0.clone()));
     }
 
-    /// Moves a table of the current picture to another place.
-    pub fn move_table(&mut self, id: KeyspaceId, place: Place, table: &TableFile) {
-        self.changes.push(Change::RemoveTable(id, table.meta.number));
-        self.changes.push(Change::AddTable(id, place, table.meta.clone()));
+    /// Moves a table of the current picture to another place. Of one that is not in the picture
+    /// the removal does not fit, so that no other table can be named this way.
+    pub fn move_table(&mut self, id: KeyspaceId, place: Place, table: &TableMeta) {
+        self.changes.push(Change::RemoveTable(id, table.number));
+        self.changes.push(Change::AddTable(id, place, table.clone()));
     }
 
     /// Removes a table.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::edit::{Change, Edit};
+use super::place::{Place, TableMeta};
 use crate::compress::Compression;
 use crate::key::{FileNumber, KeyspaceId, Seq};
-use crate::levels::{Place, TableMeta};
 use crate::options::Policy;
 
 /// The picture that the edits so far add up to.

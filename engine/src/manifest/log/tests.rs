@@ -6,8 +6,8 @@ use crate::clock::ManualClock;
 use crate::compress::Compression;
 use crate::fs::sim::{CrashMode, SimFs};
 use crate::key::KeyspaceId;
-use crate::levels::{Place, TableMeta};
 use crate::manifest::edit::Change;
+use crate::manifest::{Place, TableMeta};
 use crate::options::{Policy, Tiered};
 
 const STORE: u128 = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
@@ -39,7 +39,7 @@ fn table(number: u64, key: &str) -> TableMeta {
         raw_bytes: 5000,
         min_seq: 7,
         max_seq: 300,
-        is_final: number % 2 == 0,
+        is_final: number.is_multiple_of(2),
         smallest: key.as_bytes().into(),
         largest: format!("{key}z").as_bytes().into(),
     }
@@ -77,6 +77,12 @@ fn edits() -> Vec<Edit> {
     ]
 }
 
+fn commit_all(manifest: &mut Manifest) {
+    for edit in edits() {
+        let _ = manifest.commit(edit).unwrap();
+    }
+}
+
 fn state_of(edits: &[Edit]) -> ManifestState {
     let mut state = ManifestState::default();
     edits.iter().for_each(|edit| state.apply(edit).unwrap());
@@ -108,7 +114,7 @@ fn what_was_committed_is_read_back() {
         let mut manifest = open(&fs);
         manifest.begin().unwrap();
         if round == 0 {
-            edits().into_iter().for_each(|edit| drop(manifest.commit(edit).unwrap()));
+            commit_all(&mut manifest);
         }
         manifest.close().unwrap();
         let mut reasons = Vec::new();
@@ -159,7 +165,7 @@ fn damage_is_found() {
     let fs = new_fs();
     let mut manifest = open(&fs);
     manifest.begin().unwrap();
-    edits().into_iter().for_each(|edit| drop(manifest.commit(edit).unwrap()));
+    commit_all(&mut manifest);
     manifest.close().unwrap();
     let path = dir().join(manifest_name(manifest.number().unwrap()));
     drop(manifest);

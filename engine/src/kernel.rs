@@ -1,7 +1,19 @@
-//! What all parts of an open store share.
+//! The kernel of an open store: what its parts share, and the ways of data through it.
+//!
+//! - [`commit`]: the way of a batch in;
+//! - [`reading`]: the ways out;
+//! - [`jobs`] and [`install`]: flush and compaction, and what their end changes;
+//! - [`requests`]: what callers ask for beside reads and writes.
 //!
 //! Lock order: `manifest` before `commit` before a picture; `schedule` is taken alone or under
 //! none of them. No file operation runs under `commit`.
+
+mod commit;
+mod install;
+mod jobs;
+mod reading;
+mod requests;
+mod schedule;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::schedule::Schedule;
+use self::schedule::Schedule;
 use crate::background::{Signal, Workers};
 use crate::budget::{Reservation, Share};
 use crate::cache::Cache;
@@ -26,6 +38,9 @@ use crate::publish::Publisher;
 use crate::snapshot::Snapshots;
 use crate::wal::{LogPosition, Wal, WalMetrics};
 use crate::{Error, Result};
+
+pub use commit::Commit;
+pub use reading::ScanOptions;
 
 /// Bytes by which the memtables grow before the budget is told.
 const BUDGET_STEP_BYTES: u64 = 1 << 20;
@@ -143,7 +158,7 @@ impl Memory {
 }
 
 /// What all parts of an open store share.
-pub(crate) struct Core {
+pub(crate) struct Kernel {
     pub options: Options,
     pub numbers: Arc<FileNumbers>,
     pub cache: Cache,
@@ -169,7 +184,7 @@ pub(crate) struct Core {
     pub lock: Mutex<Option<Box<dyn LockGuard>>>,
 }
 
-impl Core {
+impl Kernel {
     /// The shared part of a store that is being opened.
     pub fn new(
         options: Options,
@@ -183,7 +198,7 @@ impl Core {
         let cache =
             Cache::with_files(options.cache_bytes, options.files_open_max, options.budget.clone());
         let reserved = options.budget.reserve_anyway(Share::Memtables, 0);
-        Arc::new(Core {
+        Arc::new(Kernel {
             graveyard: Graveyard::new(options.fs.clone(), &options.dir, wake),
             numbers,
             cache,
@@ -344,8 +359,8 @@ impl Core {
     }
 }
 
-impl std::fmt::Debug for Core {
+impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Core").field("dir", &self.options.dir).finish_non_exhaustive()
+        f.debug_struct("Kernel").field("dir", &self.options.dir).finish_non_exhaustive()
     }
 }

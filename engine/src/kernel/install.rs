@@ -11,17 +11,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::core::Core;
+use super::Kernel;
 use crate::compaction::Plan;
 use crate::compaction::run::input_tables;
 use crate::key::FileNumber;
 use crate::keyspace::{KeyspaceState, MemtableSlot};
-use crate::levels::{Place, TableFile, Version};
+use crate::levels::{TableFile, Version};
+use crate::manifest::Place;
 use crate::manifest::edit::{DurableTable, Edit};
 use crate::outputs::DurableOutputs;
 use crate::{Error, Result};
 
-impl Core {
+impl Kernel {
     /// Makes the log up to the memtable's newest record durable. While the log is replayed there
     /// is no writer, and what is read is durable.
     pub(super) fn make_log_durable(&self, slot: &MemtableSlot) -> Result<()> {
@@ -147,7 +148,7 @@ impl Core {
             return Ok(());
         }
         let mut edit = Edit::new(self.options.clock.unix_ns(), reason(plan, "move"));
-        added.iter().for_each(|(place, table)| edit.move_table(keyspace.id, *place, table));
+        added.iter().for_each(|(place, table)| edit.move_table(keyspace.id, *place, &table.meta));
         let version = self.next_version(keyspace, &removed, &added)?;
         let _committed = manifest.commit(edit)?;
         keyspace.change_picture(|picture| picture.version = version);

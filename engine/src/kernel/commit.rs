@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::core::{Commits, Core};
+use super::{Commits, Kernel};
 use crate::background::Step;
 use crate::batch::WriteBatch;
 use crate::key::{Kind, Op, Seq};
@@ -48,7 +48,7 @@ struct Touched {
 #[derive(Debug)]
 #[must_use = "the write may not be durable before `wait`"]
 pub struct Commit {
-    core: Arc<Core>,
+    kernel: Arc<Kernel>,
     seq: Seq,
     position: LogPosition,
     durability: Durability,
@@ -65,17 +65,17 @@ impl Commit {
     /// # Errors
     /// `ReadOnly`: the write may or may not survive.
     pub fn wait(&self) -> Result<()> {
-        let wal = self.core.wal();
+        let wal = self.kernel.wal();
         let outcome = match self.durability {
             Durability::Always => wal.sync_to(self.position),
             Durability::Os => wal.write_to(self.position),
             Durability::Interval => Ok(()),
         };
-        outcome.map_err(|error| self.core.fail_if_read_only(error))
+        outcome.map_err(|error| self.kernel.fail_if_read_only(error))
     }
 }
 
-impl Core {
+impl Kernel {
     /// Writes a batch up to the point where it is visible.
     pub fn commit(
         self: &Arc<Self>,
@@ -87,12 +87,12 @@ impl Core {
         let mut touched = self.check_batch(batch)?;
         if touched.is_empty() {
             let (seq, position) = (self.publisher.visible(), LogPosition(0));
-            return Ok(Commit { core: self.clone(), seq, position, durability });
+            return Ok(Commit { kernel: self.clone(), seq, position, durability });
         }
         self.pace(&touched);
         self.admit(batch.bytes().len() as u64)?;
         let (seq, position, is_long) = self.number(batch, &mut touched)?;
-        let applied = Applied { core: self, touched: &touched, seq };
+        let applied = Applied { kernel: self, touched: &touched, seq };
         apply(batch, &touched, seq);
         let is_full = applied.finish();
         if is_full {
@@ -101,7 +101,7 @@ impl Core {
         if is_long {
             self.seal_log_pins();
         }
-        Ok(Commit { core: self.clone(), seq, position, durability })
+        Ok(Commit { kernel: self.clone(), seq, position, durability })
     }
 
     /// What follows a commit once its durability was waited for.
@@ -304,7 +304,7 @@ fn apply(batch: &WriteBatch, touched: &[Touched], seq: Seq) {
 
 /// A numbered batch must be published whatever happens: later ones wait for it.
 struct Applied<'a> {
-    core: &'a Core,
+    kernel: &'a Kernel,
     touched: &'a [Touched],
     seq: Seq,
 }
@@ -315,12 +315,12 @@ impl Applied<'_> {
         let mut active_bytes = 0;
         for touched in self.touched {
             if let Some(slot) = &touched.slot {
-                active_bytes = self.core.memory.count(slot);
+                active_bytes = self.kernel.memory.count(slot);
                 slot.leave();
             }
         }
-        self.core.publisher.publish(self.seq);
-        let is_full = active_bytes > self.core.options.memtable_bytes_max;
+        self.kernel.publisher.publish(self.seq);
+        let is_full = active_bytes > self.kernel.options.memtable_bytes_max;
         std::mem::forget(self);
         is_full
     }
@@ -335,7 +335,7 @@ impl Drop for Applied<'_> {
             }
         }
         let reason = "a memtable panicked".to_owned();
-        let _ = self.core.fail(Error::Invalid { reason });
-        self.core.publisher.publish(self.seq);
+        let _ = self.kernel.fail(Error::Invalid { reason });
+        self.kernel.publisher.publish(self.seq);
     }
 }

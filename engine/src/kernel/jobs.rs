@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::core::Core;
+use super::Kernel;
 use crate::background::Step;
 use crate::compaction::Claim;
 use crate::compaction::pick::{self, Plan, pick_all};
@@ -30,7 +30,7 @@ const NO_SPACE_WAIT_NS: u64 = 1_000_000_000;
 /// Failures in a row after which the store gives up writing.
 const FAILURES_MAX: u32 = 2;
 
-impl Core {
+impl Kernel {
     /// Runs one job, if one is due. What a worker does.
     pub fn step(self: &Arc<Self>) -> Step {
         if self.is_closed.load(Ordering::Acquire) {

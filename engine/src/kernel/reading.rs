@@ -7,24 +7,37 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::ScanOptions;
-use super::core::Core;
+use super::Kernel;
 use crate::compaction::pick;
 use crate::key::{KeyspaceId, Seq};
 use crate::keyspace::{KeyspaceState, KvIterator, View};
 use crate::metrics::{ClassMetrics, StoreMetrics};
 use crate::options::{Leveled, Policy};
 use crate::scan::Value;
+use crate::scan::bounds::Bounds;
 use crate::scan::visible::Lookup;
 use crate::snapshot::Snapshot;
 use crate::{Error, Result};
 
-impl Core {
+/// What a scan walks.
+#[derive(Debug, Clone, Default)]
+pub struct ScanOptions<'a> {
+    /// The keys.
+    pub bounds: Bounds,
+    /// From the last key to the first.
+    pub reverse: bool,
+    /// What it sees; `None`: everything published now.
+    pub snapshot: Option<&'a Snapshot>,
+    /// Leave the block cache as it is: for scans that will not be repeated.
+    pub skip_cache: bool,
+}
+
+impl Kernel {
     fn seen(&self, snapshot: Option<&Snapshot>) -> Seq {
         snapshot.map_or_else(|| self.publisher.visible(), Snapshot::seq)
     }
 
-    pub(super) fn get(
+    pub fn get(
         &self,
         keyspace: KeyspaceId,
         key: &[u8],
@@ -49,11 +62,7 @@ impl Core {
         lookup.finish(&*keyspace.hooks)
     }
 
-    pub(super) fn scan(
-        &self,
-        keyspace: KeyspaceId,
-        options: ScanOptions<'_>,
-    ) -> Result<KvIterator> {
+    pub fn scan(&self, keyspace: KeyspaceId, options: ScanOptions<'_>) -> Result<KvIterator> {
         self.check_open()?;
         let keyspace = self.keyspace(keyspace)?;
         let picture = keyspace.picture();
@@ -62,14 +71,14 @@ impl Core {
         Ok(KvIterator::new(&picture, hooks, seq, options.bounds, options.reverse, fill_cache))
     }
 
-    pub(super) fn view(&self, keyspace: KeyspaceId) -> Result<View> {
+    pub fn view(&self, keyspace: KeyspaceId) -> Result<View> {
         self.check_open()?;
         let picture = self.keyspace(keyspace)?.picture();
         let seq = self.publisher.visible();
         Ok(View::new(&picture, seq))
     }
 
-    pub(super) fn metrics(&self) -> StoreMetrics {
+    pub fn metrics(&self) -> StoreMetrics {
         let segments = self.wal().segments();
         let mut metrics = StoreMetrics {
             visible_seq: self.publisher.visible(),

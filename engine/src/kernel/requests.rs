@@ -1,0 +1,223 @@
+//! What callers ask for beside reads and writes: keyspaces made and dropped, policies, flushes and
+//! compactions that are waited for, the end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Kernel;
+use crate::compaction::pick::pick_all;
+use crate::key::KeyspaceId;
+use crate::keyspace::{FlushReason, Keyspace, KeyspaceState, MemtableSlot};
+use crate::levels::Version;
+use crate::manifest::edit::Edit;
+use crate::options::{KeyspaceOptions, Policy};
+use crate::{Error, Result};
+
+/// How long a waiting call sleeps between two looks, should it miss a signal.
+const WAIT: Duration = Duration::from_millis(500);
+
+impl Kernel {
+    pub fn run_due_inline(self: &Arc<Self>) {
+        if self.is_inline() {
+            self.run_due();
+        }
+    }
+
+    pub fn create_keyspace(&self, name: &str, options: &KeyspaceOptions) -> Result<Keyspace> {
+        self.check_writable()?;
+        if name.is_empty() || name.len() > self.options.key_bytes_max {
+            return Err(Error::Invalid { reason: "a keyspace needs a name".to_owned() });
+        }
+        let mut manifest = self.manifest.lock();
+        {
+            let registry = self.registry.read();
+            if let Some(keyspace) = registry.by_name.get(name).and_then(|id| registry.get(*id)) {
+                return Ok(keyspace.handle());
+            }
+            let (limit, got) = (self.options.keyspaces_max as u64, registry.by_name.len() as u64);
+            if got >= limit {
+                return Err(Error::Limit { what: "keyspaces", limit, got: got + 1 });
+            }
+        }
+        let id = manifest.state().next_keyspace;
+        let name: Arc<str> = name.into();
+        let mut edit = Edit::new(self.options.clock.unix_ns(), format!("create {name}"));
+        edit.add_keyspace(id, name.clone(), options.policy, options.compression);
+        manifest.commit(edit).map_err(|error| self.fail(error))?;
+        let hooks = self.options.hooks.hooks(&name);
+        let policy = options.policy.unwrap_or(self.options.policy);
+        let keyspace = Keyspace { id, name };
+        let state =
+            KeyspaceState::new(keyspace, hooks, options.compression, policy, Version::default());
+        self.registry.write().insert(state.clone());
+        Ok(state.handle())
+    }
+
+    pub fn drop_keyspaces(&self, ids: &[KeyspaceId], reason: &str) -> Result<()> {
+        self.check_writable()?;
+        let mut manifest = self.manifest.lock();
+        let mut dropped: Vec<Arc<KeyspaceState>> = {
+            let registry = self.registry.read();
+            ids.iter().filter_map(|id| registry.get(*id).cloned()).collect()
+        };
+        dropped.sort_by_key(|keyspace| keyspace.id);
+        dropped.dedup_by_key(|keyspace| keyspace.id);
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        let mark = |is_dropped: bool| {
+            let _commits = self.commits.lock();
+            let mark = |k: &Arc<KeyspaceState>| k.is_dropped.store(is_dropped, Ordering::Release);
+            dropped.iter().for_each(mark);
+        };
+        mark(true);
+        let mut edit = Edit::new(self.options.clock.unix_ns(), format!("drop: {reason}"));
+        dropped.iter().for_each(|keyspace| edit.drop_keyspace(keyspace.id));
+        let committed = manifest.commit(edit).map_err(|error| {
+            mark(false);
+            self.fail(error)
+        })?;
+        for keyspace in &dropped {
+            self.registry.write().remove(keyspace.id);
+            let old = {
+                let mut commits = self.commits.lock();
+                commits.dirty.remove(&keyspace.id);
+                keyspace.change_picture(|picture| *picture = Default::default())
+            };
+            old.version.tables().for_each(|(_, table)| table.set_obsolete(&committed));
+            old.sealed.iter().for_each(|slot| self.memory.forget_sealed(slot));
+            old.active.iter().for_each(|slot| self.memory.forget_active(slot));
+        }
+        drop(manifest);
+        self.signal.raise();
+        Ok(())
+    }
+
+    pub fn set_policy(&self, id: KeyspaceId, policy: Policy) -> Result<()> {
+        self.check_writable()?;
+        let mut manifest = self.manifest.lock();
+        let keyspace = self.keyspace(id)?;
+        if *keyspace.policy.lock() == policy {
+            return Ok(());
+        }
+        let mut edit = Edit::new(self.options.clock.unix_ns(), "policy");
+        edit.set_policy(id, policy);
+        manifest.commit(edit).map_err(|error| self.fail(error))?;
+        *keyspace.policy.lock() = policy;
+        self.schedule.lock().compaction_due(&keyspace);
+        self.signal.raise();
+        Ok(())
+    }
+
+    /// Flushes what the keyspaces hold in memory now, and waits.
+    pub fn flush(self: &Arc<Self>, keyspaces: &[Arc<KeyspaceState>]) -> Result<()> {
+        self.check_writable()?;
+        let failures = self.counters.job_failures.load(Ordering::Relaxed);
+        let mut waiting = Vec::new();
+        for keyspace in keyspaces {
+            self.seal(keyspace, FlushReason::Manual);
+            waiting.extend(keyspace.picture().sealed.iter().map(|s| (keyspace.clone(), s.clone())));
+        }
+        loop {
+            let seen = self.signal.now();
+            let is_sealed = |(keyspace, slot): &(Arc<KeyspaceState>, Arc<MemtableSlot>)| {
+                keyspace.picture().sealed.iter().any(|other| Arc::ptr_eq(other, slot))
+            };
+            while waiting.last().is_some_and(|last| !is_sealed(last)) {
+                waiting.pop();
+            }
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            self.check_writable()?;
+            if self.counters.job_failures.load(Ordering::Relaxed) != failures
+                && let Some(error) = self.counters.last_job_error.lock().clone()
+            {
+                return Err(error);
+            }
+            if self.is_inline() {
+                self.run_due();
+            } else {
+                self.signal.wait(seen, WAIT);
+            }
+        }
+    }
+
+    /// Merges all runs of `keyspace` into one, on the calling thread.
+    pub fn compact_all(
+        self: &Arc<Self>,
+        keyspace: &Arc<KeyspaceState>,
+        is_final: bool,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let (version, plan, claim) = loop {
+            self.check_writable()?;
+            if is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let seen = self.signal.now();
+            let mut schedule = self.schedule.lock();
+            let version = keyspace.picture().version.clone();
+            if is_done(&version, is_final) || keyspace.is_dropped.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            let policy = *keyspace.policy.lock();
+            let levels = version.summary();
+            let plan = pick_all(keyspace.id, &levels, &policy, &schedule.in_flight, is_final);
+            if let Some(plan) = plan {
+                let claim = schedule.in_flight.claim(keyspace.id, &plan);
+                break (version, plan, claim);
+            }
+            drop(schedule);
+            // A job of the keyspace is running; nobody but a worker runs one.
+            self.signal.wait(seen, WAIT);
+        };
+        let is_stopped = || is_cancelled() || self.is_closed.load(Ordering::Acquire);
+        let outcome = self.compact(keyspace, &version, &plan, &is_stopped);
+        self.release(keyspace, claim, outcome.is_ok());
+        self.signal.raise();
+        outcome.map_err(|error| self.fail_if_read_only(error))
+    }
+
+    /// Seals memtables that are older than the options allow.
+    pub fn seal_old(&self) {
+        let now = self.options.clock.monotonic_ns();
+        let age_max = self.options.memtable_age_ms_max.saturating_mul(1_000_000);
+        let old: Vec<_> = {
+            let commits = self.commits.lock();
+            let is_old = |keyspace: &&Arc<KeyspaceState>| {
+                keyspace.active().is_some_and(|s| now.saturating_sub(s.created_ns) >= age_max)
+            };
+            commits.dirty.values().filter(is_old).cloned().collect()
+        };
+        old.iter().for_each(|keyspace| self.seal(keyspace, FlushReason::Age));
+    }
+
+    /// Ends the worker threads.
+    pub fn close_workers(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.signal.raise();
+        self.workers.join();
+    }
+
+    pub fn close(&self) -> Result<()> {
+        let Some(lock) = self.lock.lock().take() else { return Ok(()) };
+        self.close_workers();
+        let mut outcome = Ok(());
+        if self.failure.get().is_none() {
+            self.graveyard.clear();
+            outcome = self.wal().close().and(self.manifest.lock().close());
+        }
+        self.graveyard.close();
+        drop(lock);
+        outcome
+    }
+}
+
+/// Whether a keyspace needs no compaction that was asked for by hand.
+fn is_done(version: &Version, is_final: bool) -> bool {
+    let runs = version.runs().count();
+    let deletes: u64 = version.tables().map(|(_, table)| table.meta.deletes).sum();
+    runs == 0 || version.is_final() || (!is_final && runs == 1 && deletes == 0)
+}
