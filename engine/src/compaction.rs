@@ -1,6 +1,6 @@
 //! Compaction: fewer runs to read, fewer bytes to keep.
 //!
-//! Ladder: [`pick`] makes a *plan* (pure: a picture, a policy and what is in flight give what
+//! Ladder: [`mod@pick`] makes a *plan* (pure: a picture, a policy and what is in flight give what
 //! should happen); claiming its tables makes it a *job* ([`run`]); the job ends in an *edit*.
 //!
 //! Invariants:

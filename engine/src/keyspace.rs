@@ -1,6 +1,6 @@
 //! A keyspace: a named ordered map with memtables and tables of its own.
 //!
-//! What a reader needs is one [`Picture`]: memtables and version, swapped as a whole, so that a
+//! What a reader needs is one `Picture`: memtables and version, swapped as a whole, so that a
 //! flushed memtable is either still in the picture or already in its version, never in neither.
 //! An idle keyspace holds no memtable, no file and no thread: a few hundred bytes.
 

@@ -1,6 +1,6 @@
 //! Numbers of a store, for `/metrics` and the storage page.
 //!
-//! [`Counters`] is what the store counts as it goes: relaxed atomics, and a lock where jobs end.
+//! `Counters` is what the store counts as it goes: relaxed atomics, and a lock where jobs end.
 //! [`StoreMetrics`] is one reading of them, with gauges taken from the pictures.
 
 use std::collections::{BTreeMap, VecDeque};

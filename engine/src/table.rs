@@ -6,18 +6,18 @@
 //! +--------+--------+---------+--------+-----+--------+-------+------------+--------+
 //! ```
 //!
-//! - A **block** ([`block`]) holds entries; every block is framed with a compression tag and a
-//!   checksum that is bound to the file and the place ([`footer`]).
+//! - A **block** (`block`) holds entries; every block is framed with a compression tag and a
+//!   checksum that is bound to the file and the place (`footer`).
 //! - A **body** is the outlying part of a split value: raw bytes, uncompressed, just before the
 //!   block whose entry names its offset, length and CRC-32. A scan of keys and heads skips it.
-//! - The **index** ([`index`]) is a block that finds data blocks, the **filter** ([`filter`])
-//!   spares reads of keys that are not there, the **properties** ([`properties`]) count what was
+//! - The **index** (`index`) is a block that finds data blocks, the **filter** (`filter`)
+//!   spares reads of keys that are not there, the **properties** (`properties`) count what was
 //!   written.
 //! - The **footer** finds these, and carries the file's number, the format version and the magic.
 //!
 //! All integers are little-endian. Every byte of a file is covered by a checksum.
 //!
-//! Files: [`builder`] writes, [`reader`] opens and gets, [`cursor`] walks, [`check`] verifies.
+//! Files: `builder` writes, `reader` opens and gets, `cursor` walks, `check` verifies.
 
 mod block;
 mod builder;

@@ -82,11 +82,11 @@ fn a_run_knows_which_table_covers_a_key() {
 
 #[test]
 fn final_is_one_run_of_final_tables() {
-    let cases: [(&str, &[(u8, u64)], bool); 4] = [
-        ("nothing", &[], false),
-        ("one final run of two", &[(0, 101), (0, 102)], true),
-        ("one not final", &[(0, 101), (0, 2)], false),
-        ("two runs", &[(0, 101), (1, 102)], false),
+    let cases = [
+        ("nothing", vec![], false),
+        ("one final run of two", vec![(0, 101), (0, 102)], true),
+        ("one not final", vec![(0, 101), (0, 2)], false),
+        ("two runs", vec![(0, 101), (1, 102)], false),
     ];
     for (name, tables, expected) in cases {
         let key = |number: u64| format!("{number}");

@@ -11,7 +11,7 @@
 //! memtables most keys are not.
 //!
 //! On `unsafe`: a cursor owns the list it walks and an entry of it, a borrow that the language
-//! cannot express. [`extend`] states why it holds; nothing else here is unsafe.
+//! cannot express. `extend` states why it holds; nothing else here is unsafe.
 
 mod key_filter;
 
