@@ -40,7 +40,9 @@ fn ops_of(batch: &WriteBatch) -> Vec<Owned> {
 
 proptest! {
     #[test]
-    fn what_goes_in_comes_out(ops in proptest::collection::vec(any_op(), 0..20), id: Option<[u8; 16]>) {
+    fn what_goes_in_comes_out(
+        ops in proptest::collection::vec(any_op(), 0..20), id: Option<[u8; 16]>,
+    ) {
         let mut batch = batch_of(&ops);
         if let Some(id) = id {
             batch.set_id(id);
@@ -57,7 +59,9 @@ proptest! {
     /// Damage gives an error or another batch, never a panic, and truncation always an error.
     #[test]
     fn damage_is_met_with_an_error(
-        ops in proptest::collection::vec(any_op(), 1..8), at: prop::sample::Index, flip in 1..=255u8,
+        ops in proptest::collection::vec(any_op(), 1..8),
+        at: prop::sample::Index,
+        flip in 1..=255u8,
     ) {
         let bytes = batch_of(&ops).bytes().to_vec();
         let at = at.index(bytes.len());
