@@ -2,6 +2,7 @@
 
 use firndb_engine::fs::sim::SimFs;
 use firndb_engine::options::Durability;
+use firndb_engine::store::CompactOptions;
 use firndb_tsdb::model::{FieldType, TimeRange};
 use firndb_tsdb::{
     Limits, MeasurementFilter, NameFilter, PolicyChange, PolicySpec, TagPredicate, Tsdb,
@@ -250,8 +251,19 @@ fn questions_about_series() {
     assert_eq!(info.field("n").unwrap().field_type, FieldType::Integer);
     assert_eq!(info.fields.len(), 2);
 
+    let chunks = || -> u64 {
+        let store = tsdb.store();
+        let partitions = store.keyspaces().into_iter().filter(|k| k.name.starts_with("points/"));
+        let tables = partitions.flat_map(|k| store.view(k.id).unwrap().tables());
+        tables.map(|table| table.entries).sum()
+    };
+    tsdb.store().flush(None).unwrap();
+    assert_eq!(chunks(), 6);
     database.drop_measurement("cpu").unwrap();
     assert_eq!(database.series_count(), 2);
+    let options = CompactOptions { is_final: true };
+    tsdb.store().compact(None, options, &|| false).unwrap();
+    assert_eq!(chunks(), 2, "chunks of dropped series go with a compaction");
     assert_eq!(tsdb.maintain(NOW).unwrap().series_swept, 4);
     write(&database, None, &points[..1], NOW).unwrap();
     assert_eq!(database.tag_values("cpu", "host", None).unwrap(), ["a"]);
@@ -299,4 +311,37 @@ fn several_writers_give_a_series_one_number() {
     drop((database, tsdb));
     let tsdb = Tsdb::open(options(&fs, Durability::Always)).unwrap();
     assert_eq!(check(&tsdb), before);
+}
+
+#[test]
+fn long_series_are_cut_merged_and_closed_again() {
+    let tsdb = open(Limits::default());
+    let database = tsdb.create_database("d", None).unwrap();
+    let week = 7 * 24 * HOUR_NS;
+    let start = NOW / week * week;
+    let row = |n: i64| point("m", start + n * 1_000_000_000, &[("f", Value::Integer(n))]);
+    let send = |rows: Vec<i64>| {
+        let points: Vec<_> = rows.into_iter().map(row).collect();
+        write(&database, None, &points, NOW).unwrap();
+        tsdb.store().flush(None).unwrap();
+    };
+    let finish = || {
+        let options = CompactOptions { is_final: true };
+        tsdb.store().compact(None, options, &|| false).unwrap();
+        let store = tsdb.store();
+        let points = store.keyspaces().into_iter().find(|k| k.name.starts_with("points/"));
+        let tables = store.view(points.unwrap().id).unwrap().tables();
+        tables.iter().map(|table| table.entries).collect::<Vec<_>>()
+    };
+    send((0..10_000).collect());
+    send((5_000..15_000).rev().filter(|n| *n != 14_000).collect());
+    send((0..20_000).step_by(3).collect());
+    assert_eq!(finish(), [3], "16 666 rows in chunks of 8192");
+    send(vec![14_000]);
+    assert_eq!(finish(), [3]);
+    let expected: Vec<i64> = (0..20_000)
+        .filter(|n| *n < 15_000 || n % 3 == 0)
+        .map(|n| start + n * 1_000_000_000)
+        .collect();
+    assert_eq!(rows(&tsdb, "m").into_keys().collect::<Vec<_>>(), expected);
 }

@@ -7,8 +7,8 @@
 //!    joins the rows still open; full chunks are cut from these and encoded.
 //! 3. At the end of a series, or before a chunk that goes out undecoded, what is open goes out.
 //!
-//! A final merge, of a partition whose window is over, decodes everything and encodes it in the
-//! cold class. Series that were dropped are left out.
+//! A final merge, of a partition whose window is over, decodes what is not cold yet and encodes it
+//! in the cold class. Series that were dropped are left out.
 //!
 //! Invariants: outputs of a series do not overlap; an output's sequence number is the newest of
 //! what is in it, so that it wins and loses against chunks outside the job as its inputs would;
@@ -67,9 +67,14 @@ impl PointsMerge {
         if self.is_final { ROWS_MAX_COLD } else { ROWS_MAX_HOT }
     }
 
-    /// Whether a chunk that overlaps nothing need not be made larger.
+    /// Whether a chunk that overlaps nothing may stay as it is. More rows than a hot chunk can
+    /// have come from a final merge: they are cold already, so that closing a partition again
+    /// after a late point does not encode all of it again.
     fn is_large_enough(&self, head: &Head) -> bool {
-        !self.is_final && head.rows() * 2 >= self.rows_max()
+        match self.is_final {
+            true => head.rows() > ROWS_MAX_HOT,
+            false => head.rows() * 2 >= ROWS_MAX_HOT,
+        }
     }
 
     fn close_group(&mut self, out: &mut dyn EntrySink) -> engine::Result<()> {
