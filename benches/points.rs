@@ -4,7 +4,8 @@
 //! a busy machine disturbs less. Rows are those of the TSBS `cpu-only` set: ten tags, ten fields.
 //! Run: `cargo bench --bench points -- FOLDER`.
 
-#![allow(missing_docs, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)] // it measures and prints
+// It measures and prints.
+#![allow(missing_docs, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::path::Path;
 use std::sync::Arc;
