@@ -141,8 +141,12 @@ async fn dress(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     let code = response.status().as_u16();
     let duration_ns = app.clock.monotonic_ns().saturating_sub(start_ns);
     app.http_metrics.record(&path, method.as_str(), code, duration_ns);
-    if code >= 500 {
-        tracing::warn!(%method, path, code, duration_ms = duration_ns / 1_000_000, "request failed");
+    let duration_ms = duration_ns / 1_000_000;
+    // A 503 is a state that metrics and probes show; other 5xx are faults that someone must see.
+    if code >= 500 && code != 503 {
+        tracing::warn!(%method, path, code, duration_ms, "request failed");
+    } else {
+        tracing::debug!(%method, path, code, duration_ms, "request");
     }
     response
 }

@@ -314,6 +314,8 @@ fn show_statements() {
         for statement in [
             "CREATE RETENTION POLICY \"week\" ON \"d\" DURATION 7d REPLICATION 1 DEFAULT",
             "ALTER RETENTION POLICY \"week\" ON \"d\" DURATION 14d",
+            // A database whose default policy is dropped has none, as in InfluxDB.
+            "ALTER RETENTION POLICY \"autogen\" ON \"d\" DEFAULT",
             "DROP RETENTION POLICY \"week\" ON \"d\"",
             "DROP MEASUREMENT nosuch",
             "DROP DATABASE nosuch",

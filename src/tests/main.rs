@@ -1,5 +1,6 @@
 //! Black-box tests of the process, and the tests that watch over the house itself.
 
+mod commands;
 mod contract;
 mod kill9;
 mod server;
