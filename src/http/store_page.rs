@@ -3,8 +3,7 @@
 //! Levels are told by class of keyspace (`points`, `index`, `catalog`, `kv`), not by keyspace:
 //! there may be thousands.
 
-use firndb::engine::levels::LEVELS;
-use firndb::engine::metrics::StoreMetrics;
+use firndb::engine::metrics::{LevelMetrics, StoreMetrics};
 use firndb::tsdb::Tsdb;
 
 use crate::metrics::text::Text;
@@ -74,11 +73,11 @@ fn log(metrics: &StoreMetrics, out: &mut Text) {
 
 fn levels(metrics: &StoreMetrics, out: &mut Text) {
     let classes = &metrics.classes;
-    let each = |out: &mut Text, name: &str, help: &str, of: &dyn Fn(&str, usize) -> f64| {
+    let each = |out: &mut Text, name: &str, help: &str, of: &dyn Fn(&LevelMetrics) -> f64| {
         out.head(name, "gauge", help);
-        for class in classes.keys() {
-            for level in 0..LEVELS {
-                let value = of(class, level);
+        for (class, metrics) in classes {
+            for (level, metrics) in metrics.levels.iter().enumerate() {
+                let value = of(metrics);
                 if value > 0.0 {
                     let level = level.to_string();
                     out.sample(name, &[("class", class), ("level", &level)], value);
@@ -86,14 +85,10 @@ fn levels(metrics: &StoreMetrics, out: &mut Text) {
             }
         }
     };
-    each(out, "firndb_sstables", "Tables in each level.", &|class, level| {
-        classes[class].levels[level].tables as f64
-    });
-    each(out, "firndb_level_bytes", "Table bytes in each level.", &|class, level| {
-        classes[class].levels[level].bytes as f64
-    });
+    each(out, "firndb_sstables", "Tables in each level.", &|level| level.tables as f64);
+    each(out, "firndb_level_bytes", "Table bytes in each level.", &|level| level.bytes as f64);
     let help = "Compaction score of each level; from 1 on the level is due.";
-    each(out, "firndb_level_score", help, &|class, level| classes[class].levels[level].score);
+    each(out, "firndb_level_score", help, &|level| level.score);
     let by_class = |out: &mut Text, name: &str, help: &str, of: &dyn Fn(&str) -> u64| {
         out.head(name, "gauge", help);
         for class in classes.keys() {
