@@ -17,4 +17,7 @@ pub mod range;
 
 pub mod http;
 
+#[cfg(test)]
+mod testing;
+
 pub use error::{Error, Result};

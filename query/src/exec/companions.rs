@@ -149,7 +149,10 @@ fn best_of_tags(
             kept.push(row as u32);
         }
     }
-    kept.sort_by_key(|row| (buckets[*row as usize], spots[*row as usize].time));
+    kept.sort_by_key(|row| {
+        let spot = &spots[*row as usize];
+        (buckets[*row as usize], spot.time, &shared.tags[spot.series as usize])
+    });
     let at = |row: &u32| *row as usize;
     (
         kept.iter().map(|row| buckets[at(row)]).collect(),

@@ -3,6 +3,8 @@
 mod model;
 mod random;
 mod rows;
+mod semantics;
+mod store;
 
 use std::sync::Arc;
 

@@ -5,7 +5,8 @@ use super::model;
 use super::rows::{Made, Random, cut, make};
 use super::*;
 
-fn random_plan(random: &mut Random) -> Plan {
+/// A plan that the model knows.
+pub fn random_plan(random: &mut Random) -> Plan {
     let functions = [
         Function::Count,
         Function::Sum,
@@ -63,7 +64,7 @@ fn random_plan(random: &mut Random) -> Plan {
 }
 
 /// Fails with the first difference.
-fn same(got: &Answer, expected: &Answer, name: &str) {
+pub fn same(got: &Answer, expected: &Answer, name: &str) {
     let heads = |answer: &Answer| -> Vec<(String, usize)> {
         answer.iter().map(|(tags, rows)| (tags.clone(), rows.len())).collect()
     };
