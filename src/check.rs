@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use firndb::SystemClock;
 use firndb::engine;
 use firndb::engine::check::CheckReport;
 use firndb::engine::fs::real::RealFs;
@@ -17,7 +18,6 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::cli::{Exit, complain, print_lines};
-use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::config::settings::Settings;
 use crate::{machine, open};

@@ -4,11 +4,11 @@
 
 use std::f64::consts::TAU;
 
+use firndb::SystemClock;
 use firndb::engine::clock::Clock;
 
 use crate::cli::{Exit, complain, print_lines};
 use crate::client;
-use crate::clock::SystemClock;
 use crate::config::settings::Settings;
 use crate::serve;
 

@@ -13,8 +13,12 @@ use serde_json::{Value, json};
 use crate::app::{App, Phase};
 use crate::config::value::show_size;
 
-/// `GET|HEAD /ping`, `/status`: 204; with `verbose=true` the version.
+/// `GET|HEAD /ping`, `/status`: 204; with `verbose=true` the version. 503 until writes and queries
+/// work: clients wait for a ping and then go on.
 pub async fn ping(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
+    if !matches!(app.phase(), Phase::Ready) {
+        return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")]).into_response();
+    }
     let query = query.unwrap_or_default();
     if query.split('&').any(|pair| pair == "verbose=true") {
         return Json(json!({"version": app.settings.influx_version})).into_response();

@@ -2,7 +2,6 @@
 //!
 //! Modules in order; each may use those above it (`cli` is the door and uses them all).
 
-mod clock;
 mod config;
 mod machine;
 

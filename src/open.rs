@@ -2,24 +2,14 @@
 
 use std::sync::Arc;
 
-use firndb::engine::hooks::{Hooks, Plain};
-use firndb::engine::options::{Background, HookResolver, Options as EngineOptions};
+use firndb::engine::hooks::Plain;
+use firndb::engine::options::{Background, Options as EngineOptions};
 use firndb::tsdb::limits::Limits;
 use firndb::tsdb::{Error, Options, Tsdb};
 
 use crate::app::{App, Opened};
 use crate::config::settings::Settings;
 use crate::http;
-
-/// Hooks of the keyspaces that are no part of a database: users' keys and values.
-#[derive(Debug)]
-struct KvHooks;
-
-impl HookResolver for KvHooks {
-    fn hooks(&self, _keyspace_name: &str) -> Arc<dyn Hooks> {
-        Arc::new(Plain::default())
-    }
-}
 
 /// Opens the data and lets its routes work.
 pub fn open(app: &App) -> Result<Tsdb, Error> {
@@ -44,7 +34,7 @@ pub fn options(app: &App) -> Options {
         &settings.data_dir,
         app.fs.clone(),
         app.clock.clone(),
-        Arc::new(KvHooks),
+        Arc::new(Plain::new()),
     );
     engine.budget = app.budget.clone();
     tune(&mut engine, settings);

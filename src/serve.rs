@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
+use firndb::SystemClock;
 use firndb::engine;
 use firndb::engine::clock::Clock;
 use firndb::engine::fs::real::RealFs;
@@ -25,7 +26,6 @@ use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
 use crate::cli::{Exit, complain};
-use crate::clock::SystemClock;
 use crate::config::settings::Settings;
 use crate::{http, logs, open};
 

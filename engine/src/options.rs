@@ -9,12 +9,19 @@ use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::compress::Compression;
 use crate::fs::Fs;
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, Plain};
 
 /// Finds the hooks of a keyspace by its name, when it is created and at every open.
 pub trait HookResolver: Send + Sync + std::fmt::Debug {
     /// The hooks of the keyspace called `keyspace_name`.
     fn hooks(&self, keyspace_name: &str) -> Arc<dyn Hooks>;
+}
+
+/// Every keyspace alike: for stores of keys and values alone.
+impl HookResolver for Plain {
+    fn hooks(&self, _keyspace_name: &str) -> Arc<dyn Hooks> {
+        Arc::new(self.clone())
+    }
 }
 
 /// When a write is acknowledged.

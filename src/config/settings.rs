@@ -7,8 +7,9 @@ use firndb::engine::options::Durability;
 use super::value::{bool, count, duration_ns, percent, size};
 use super::{Config, ConfigError};
 
-/// Memtables beyond this bring nothing: a flush of 256 MiB already writes large tables.
-const MEMTABLE_AUTO_MAX: u64 = 256 << 20;
+/// Memtables beyond this bring nothing: 64 MiB are 750,000 rows of ten fields, whole chunks for
+/// hundreds of series, and compaction makes the rest whole.
+const MEMTABLE_AUTO_MAX: u64 = 64 << 20;
 
 /// Room for four million series; a database rarely writes to more at a time.
 const SERIES_CACHE_AUTO_MAX: u64 = 256 << 20;

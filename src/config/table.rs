@@ -78,7 +78,7 @@ pub const SETTINGS: &[Setting] = &[
         Kind::AutoSize,
         "auto",
         "Memory of points not yet in tables; full, it is flushed. auto: an eighth of \
-         memory.limit, 256 MiB at most.",
+         memory.limit, 64 MiB at most.",
     ),
     setting(
         "storage.cache_bytes",

@@ -1,8 +1,8 @@
-//! The clock of the machine: the one place where the process reads the time.
+//! The clock of the machine: the one place that reads the time.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use firndb::engine::clock::Clock;
+use firndb_engine::clock::Clock;
 
 /// Wall clock and monotonic clock of the operating system.
 #[derive(Debug)]
@@ -15,6 +15,12 @@ impl SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock that is handed in")]
     pub fn new() -> Self {
         SystemClock { start: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        SystemClock::new()
     }
 }
 
