@@ -104,7 +104,8 @@ enum ConfigCommand {
 /// The flags of the most used settings; the rest by `--set`.
 #[derive(Debug, Args)]
 struct ConfigArgs {
-    /// Configuration file (else ./firndb.toml, ~/.config/firndb/firndb.toml, /etc/firndb/firndb.toml).
+    /// Configuration file (else ./firndb.toml, ~/.config/firndb/firndb.toml,
+    /// /etc/firndb/firndb.toml).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder of the data.

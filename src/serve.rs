@@ -1,7 +1,7 @@
 //! `firndb serve`: the life of the server.
 //!
 //! ```text
-//! listen -> open (manifest, replay) -> ready -> SIGTERM or SIGINT -> drain -> sync, close -> exit 0
+//! listen -> open (manifest, replay) -> ready -> SIGTERM, SIGINT -> drain -> sync, close -> exit 0
 //! ```
 //!
 //! It listens before it opens its data, so that probes are answered during a long replay. A tick

@@ -195,8 +195,12 @@ fn nearly_line_protocol() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 4000, failure_persistence: None, ..Default::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn agrees_with_the_slow_parser(text in nearly_line_protocol()) {
