@@ -16,6 +16,7 @@ use firndb::ingest::metrics::IngestMetrics;
 use firndb::tsdb::Tsdb;
 
 use crate::config::settings::Settings;
+use crate::kv::KvMetrics;
 use crate::metrics::HttpMetrics;
 
 /// Where the server is in its life.
@@ -51,6 +52,8 @@ pub struct App {
     pub budget: Budget,
     /// Counters of the write side.
     pub ingest_metrics: Arc<IngestMetrics>,
+    /// Counters of keys and values.
+    pub kv_metrics: Arc<KvMetrics>,
     /// Counters of the HTTP server.
     pub http_metrics: HttpMetrics,
     /// Wall clock at the start.
@@ -72,6 +75,7 @@ impl App {
             clock,
             fs,
             ingest_metrics: Arc::default(),
+            kv_metrics: Arc::default(),
             http_metrics: HttpMetrics::default(),
             opened: OnceLock::new(),
             draining: AtomicBool::new(false),

@@ -79,7 +79,13 @@ pub fn data_routes(app: &App, tsdb: Tsdb, pool: Option<Arc<rayon::ThreadPool>>) 
         rows_max: settings.query_rows_max,
         body_bytes_max: usize::try_from(settings.body_bytes_max).unwrap_or(usize::MAX),
     };
-    let kv = KvState { store: tsdb.store().clone(), budget: app.budget.clone(), limits };
+    let kv = KvState {
+        clock: app.clock.clone(),
+        metrics: app.kv_metrics.clone(),
+        store: tsdb.store().clone(),
+        budget: app.budget.clone(),
+        limits,
+    };
     Router::new()
         .merge(firndb::ingest::http::routes(ingest))
         .merge(firndb::query::http::routes(query))
@@ -213,3 +219,6 @@ fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
         HeaderValue::from_static("Date, X-InfluxDB-Version, X-InfluxDB-Build"),
     );
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@
 //! when there may be more. A keyspace comes into being with its first write.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -22,6 +23,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use firndb::engine::batch::WriteBatch;
 use firndb::engine::budget::Budget;
+use firndb::engine::clock::Clock;
+use firndb::engine::histogram::Histogram;
 use firndb::engine::key::KeyspaceId;
 use firndb::engine::options::KeyspaceOptions;
 use firndb::engine::scan::bounds::Bounds;
@@ -39,9 +42,33 @@ const PAGE_ENTRIES_MAX: usize = 10_000;
 /// Bytes of keys and values after which a page ends.
 const PAGE_BYTES_MAX: usize = 8 << 20;
 
+/// The operations, in metric order.
+pub const OPERATIONS: [&str; 5] = ["get", "put", "delete", "scan", "batch"];
+const GET: usize = 0;
+const PUT: usize = 1;
+const DELETE: usize = 2;
+const SCAN: usize = 3;
+const BATCH: usize = 4;
+
+/// Counters of one operation.
+#[derive(Debug, Default)]
+pub struct OperationMetrics {
+    /// Time inside the engine, in nanoseconds; its count is that of all operations.
+    pub ns: Histogram,
+    /// Operations that were refused or failed.
+    pub failed: AtomicU64,
+}
+
+/// Counters by operation, in the order of [`OPERATIONS`].
+pub type KvMetrics = [OperationMetrics; OPERATIONS.len()];
+
 /// What the handlers need.
 #[derive(Debug, Clone)]
 pub struct KvState {
+    /// For durations.
+    pub clock: Arc<dyn Clock>,
+    /// Counters.
+    pub metrics: Arc<KvMetrics>,
     /// The store below the databases.
     pub store: Store,
     /// Memory of request bodies.
@@ -87,10 +114,24 @@ fn not_found(what: &str) -> ErrorAnswer {
     ErrorAnswer::new(StatusCode::NOT_FOUND, format!("{what} not found"))
 }
 
-/// Runs `work` where it may wait for the disk, and dresses its error.
-async fn blocking(work: impl FnOnce() -> Answer + Send + 'static) -> Response {
+/// Runs `work` where it may wait for the disk, counts it, and dresses its error.
+async fn blocking(
+    state: Arc<KvState>,
+    operation: usize,
+    work: impl FnOnce(&KvState) -> Answer + Send + 'static,
+) -> Response {
+    let counted = move || {
+        let start_ns = state.clock.monotonic_ns();
+        let answer = work(&state);
+        let metrics = &state.metrics[operation];
+        metrics.ns.record(state.clock.monotonic_ns().saturating_sub(start_ns));
+        if answer.is_err() {
+            metrics.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    };
     let internal = ErrorAnswer::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error");
-    match tokio::task::spawn_blocking(work).await.unwrap_or(Err(internal)) {
+    match tokio::task::spawn_blocking(counted).await.unwrap_or(Err(internal)) {
         Ok(response) => response,
         Err(error) => error.v1(),
     }
@@ -116,7 +157,7 @@ async fn text_of(
 }
 
 async fn read(State(state): Shared, uri: Uri) -> Response {
-    blocking(move || {
+    blocking(state, GET, move |state| {
         let (name, key) = entry_of(&uri)?;
         let keyspace = state.store.keyspace(&name).ok_or_else(|| not_found("key"))?;
         let value = state.store.get(keyspace.id, &key, None).map_err(failed)?;
@@ -132,7 +173,7 @@ async fn write(State(state): Shared, uri: Uri, headers: HeaderMap, body: Body) -
         Ok(value) => value,
         Err(error) => return error.v1(),
     };
-    blocking(move || {
+    blocking(state, PUT, move |state| {
         let (name, key) = entry_of(&uri)?;
         commit(&state.store, &name, |batch, keyspace| batch.put(keyspace, &key, &value.bytes))
     })
@@ -140,7 +181,7 @@ async fn write(State(state): Shared, uri: Uri, headers: HeaderMap, body: Body) -
 }
 
 async fn remove(State(state): Shared, uri: Uri) -> Response {
-    blocking(move || {
+    blocking(state, DELETE, move |state| {
         let (name, key) = entry_of(&uri)?;
         if state.store.keyspace(&name).is_none() {
             return Ok(StatusCode::NO_CONTENT.into_response());
@@ -179,7 +220,7 @@ async fn batch(State(state): Shared, uri: Uri, headers: HeaderMap, body: Body) -
         Ok(text) => text,
         Err(error) => return error.v1(),
     };
-    blocking(move || {
+    blocking(state, BATCH, move |state| {
         let (name, _) = entry_of(&uri)?;
         let batch: Batch =
             serde_json::from_slice(&text.bytes).map_err(|error| bad(error.to_string()))?;
@@ -246,7 +287,7 @@ impl Page {
 }
 
 async fn list(State(state): Shared, uri: Uri) -> Response {
-    blocking(move || {
+    blocking(state, SCAN, move |state| {
         let (name, _) = entry_of(&uri)?;
         let page = Page::of(uri.query().unwrap_or_default())?;
         let keyspace = state.store.keyspace(&name).ok_or_else(|| not_found("keyspace"))?;

@@ -7,10 +7,11 @@ mod machine;
 
 mod metrics;
 
+mod kv;
+
 mod app;
 
 mod health;
-mod kv;
 
 mod http;
 

@@ -11,6 +11,7 @@ use firndb::ingest::metrics::{Protocol, Rejection};
 
 use super::store_page;
 use crate::app::{App, Phase};
+use crate::kv::OPERATIONS;
 use crate::machine;
 use crate::metrics::text::Text;
 
@@ -21,11 +22,13 @@ pub async fn page(State(app): State<Arc<App>>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], rendered).into_response()
 }
 
-fn render(app: &App) -> String {
+/// The whole page.
+pub fn render(app: &App) -> String {
     let mut out = Text::default();
     process(app, &mut out);
     app.http_metrics.render(&mut out);
     writes(app, &mut out);
+    keys_and_values(app, &mut out);
     memory(app, &mut out);
     if let Some(opened) = app.opened() {
         store_page::render(&opened.tsdb, &mut out);
@@ -87,6 +90,23 @@ fn writes(app: &App, out: &mut Text) {
         ("not_ready", &app.http_metrics.not_ready),
     ] {
         out.sample(name, &[("reason", reason)], counter.load(Ordering::Relaxed));
+    }
+}
+
+fn keys_and_values(app: &App, out: &mut Text) {
+    let each = || OPERATIONS.iter().zip(app.kv_metrics.iter());
+    let name = "firndb_kv_ops_total";
+    out.head(name, "counter", "Key-value operations.");
+    for (op, metrics) in each() {
+        let failed = metrics.failed.load(Ordering::Relaxed);
+        let good = metrics.ns.read().count().saturating_sub(failed);
+        out.sample(name, &[("op", op), ("status", "ok")], good);
+        out.sample(name, &[("op", op), ("status", "error")], failed);
+    }
+    let name = "firndb_kv_op_duration_seconds";
+    out.head(name, "histogram", "Time of one key-value operation inside the engine.");
+    for (op, metrics) in each() {
+        out.seconds(name, &[("op", op)], &metrics.ns.read());
     }
 }
 

@@ -1,0 +1,117 @@
+//! The router while the data is not open yet, and what every answer has.
+
+use axum::body::Body;
+use axum::body::HttpBody;
+use firndb::engine::clock::ManualClock;
+use firndb::engine::fs::real::RealFs;
+use firndb::engine::store::OpenProgress;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::Config;
+use crate::config::settings::Settings;
+
+fn app() -> Arc<App> {
+    let settings = Settings::of(&Config::defaults(), 1 << 30).unwrap();
+    let clock = Arc::new(ManualClock::at(1_700_000_000_000_000_000));
+    Arc::new(App::new(settings, clock, Arc::new(RealFs)))
+}
+
+async fn send(app: &Arc<App>, request: &str, headers: &[(&str, &str)]) -> (Response, Value) {
+    let (method, path) = request.split_once(' ').unwrap();
+    let mut builder = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        builder = builder.header(*name, *value);
+    }
+    let response = router(app.clone()).oneshot(builder.body(Body::empty()).unwrap()).await.unwrap();
+    let (parts, mut body) = response.into_parts();
+    let mut bytes = Vec::new();
+    while let Some(frame) =
+        std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await
+    {
+        bytes.extend_from_slice(&frame.unwrap().into_data().unwrap_or_default());
+    }
+    let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    (Response::from_parts(parts, Body::empty()), json)
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    response.headers().get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn before_the_data_is_open() {
+    let app = app();
+    let (ready, body) = send(&app, "GET /ready", &[]).await;
+    assert_eq!((ready.status().as_u16(), header(&ready, "retry-after")), (503, "1"));
+    assert_eq!((&body["status"], &body["phase"]), (&json!("starting"), &json!("manifest")));
+    app.progress(OpenProgress::Replay { done_bytes: 54, total_bytes: 100 });
+    let (_, body) = send(&app, "GET /readyz", &[]).await;
+    assert_eq!((&body["phase"], &body["progress"]), (&json!("wal_replay"), &json!(0.54)));
+
+    let text = "starting: 54 of 100 bytes of the log are replayed";
+    for (request, expected) in [
+        ("POST /write?db=d", json!({"error": text})),
+        ("POST /api/v2/write?bucket=d", json!({"code": "unavailable", "message": text})),
+        ("GET /query?q=x", json!({"error": text})),
+    ] {
+        let (response, body) = send(&app, request, &[]).await;
+        assert_eq!((response.status().as_u16(), body), (503, expected), "{request}");
+        assert_eq!(header(&response, "retry-after"), "1");
+    }
+    for alive in ["GET /ping", "HEAD /ping", "GET /status"] {
+        assert_eq!(send(&app, alive, &[]).await.0.status(), 204, "{alive}");
+    }
+    assert_eq!(send(&app, "GET /livez", &[]).await.0.status(), 200);
+    assert_eq!(send(&app, "GET /ping?verbose=true", &[]).await.1, json!({"version": "1.8.10"}));
+    let (health, body) = send(&app, "GET /health", &[]).await;
+    assert_eq!((health.status().as_u16(), &body["status"]), (503, &json!("fail")));
+    app.drain();
+    assert_eq!(send(&app, "GET /ready", &[]).await.1, json!({"status": "draining"}));
+}
+
+#[tokio::test]
+async fn every_answer_has_versions_and_ids() {
+    let app = app();
+    let (first, _) = send(&app, "GET /ping", &[]).await;
+    let (second, _) = send(&app, "GET /ping", &[]).await;
+    assert_eq!(header(&first, "x-request-id"), header(&first, "request-id"));
+    assert_ne!(header(&first, "x-request-id"), header(&second, "x-request-id"));
+    for given in [[("x-request-id", "abc")], [("request-id", "abc")]] {
+        let (response, _) = send(&app, "POST /ping", &given).await;
+        assert_eq!(response.status(), 405);
+        assert_eq!(header(&response, "allow"), "GET,HEAD");
+        assert_eq!(header(&response, "x-influxdb-error"), "method not allowed");
+        assert_eq!(header(&response, "x-request-id"), "abc");
+        assert_eq!(header(&response, "request-id"), "abc");
+        assert_eq!(header(&response, "x-influxdb-version"), "1.8.10");
+        assert_eq!(header(&response, "x-influxdb-build"), "OSS");
+    }
+    let origin = [("origin", "http://grafana.example")];
+    let (response, _) = send(&app, "OPTIONS /write", &origin).await;
+    assert_eq!(response.status(), 204);
+    assert_eq!(header(&response, "access-control-allow-origin"), "http://grafana.example");
+    let (response, _) = send(&app, "OPTIONS /write", &[]).await;
+    assert_eq!(header(&response, "access-control-allow-origin"), "");
+}
+
+#[tokio::test]
+async fn the_metrics_page_is_well_formed() {
+    let app = app();
+    app.http_metrics.record("/write", "POST", 204, 1);
+    let page = metrics_page::render(&app);
+    let mut typed = std::collections::HashSet::new();
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let name = rest.split(' ').next().unwrap().to_owned();
+            assert!(typed.insert(name), "one TYPE for each name: {line}");
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let base = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s));
+            let known = typed.contains(name) || base.is_some_and(|base| typed.contains(base));
+            assert!(known, "samples follow their TYPE: {line}");
+            let value = line.rsplit(' ').next().unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+}
