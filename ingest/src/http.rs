@@ -1,8 +1,8 @@
 //! The write side of HTTP: `/write`, `/api/v2/write`, `/api/v3/write_lp`.
 //!
 //! Steps, the same for the three: parameters; the body within its limits ([`crate::body`]); on a
-//! blocking thread, because the commit waits for the disk: decompress, parse, store ([`write`]);
-//! then the outcome in the words of the API ([`v1`], [`v2`], [`v3`]), as a whole answer
+//! blocking thread, because the commit waits for the disk: decompress, parse, store (`write`);
+//! then the outcome in the words of the API (`v1`, `v2`, `v3`), as a whole answer
 //! ([`error`]). The process adds the headers that every answer has.
 
 pub mod error;

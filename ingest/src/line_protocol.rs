@@ -5,8 +5,8 @@
 //! cpu,host=a,region=eu\ west      busy=81.5,n=3i  1700000000000000000
 //! ```
 //!
-//! Steps, line by line: cut at the next LF ([`lines`]); find the end of the series text and ask
-//! `known` for it; only an unknown series has its tags parsed ([`point`]); fields go into one
+//! Steps, line by line: cut at the next LF (`lines`); find the end of the series text and ask
+//! `known` for it; only an unknown series has its tags parsed (`point`); fields go into one
 //! arena; a timestamp is scaled to nanoseconds. A bad line is reported and the others go on.
 //!
 //! Invariants:
