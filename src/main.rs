@@ -2,6 +2,8 @@
 //!
 //! Modules in order; each may use those above it (`cli` is the door and uses them all).
 
+mod allocator;
+
 mod config;
 mod machine;
 
@@ -29,10 +31,7 @@ mod cli;
 
 use std::process::ExitCode;
 
-/// Ingest makes and drops many buffers on many threads; the system's allocator keeps more of them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::tune();
     cli::run()
 }

@@ -47,6 +47,7 @@ pub fn options(app: &App) -> Options {
             fields_per_measurement_max: settings.fields_per_measurement_max,
         },
         series_cache_bytes: settings.series_cache_bytes,
+        column_cache_bytes: settings.column_cache_bytes,
         close_delay_ns: settings.close_delay_ns,
     }
 }

@@ -8,7 +8,7 @@ pub mod visible;
 pub use value::Value;
 
 use crate::Result;
-use crate::key::{Kind, Seq};
+use crate::key::{FileNumber, Kind, Seq};
 
 /// Walks entries in internal order (key ascending, sequence number descending), both ways.
 ///
@@ -114,6 +114,8 @@ pub trait BodyFile: Send + Sync + std::fmt::Debug {
     fn read_body(&self, buf: &mut [u8], offset: u64) -> Result<()>;
     /// The file, for errors.
     fn path(&self) -> &std::path::Path;
+    /// Its number, never reused: names what a reader keeps of it.
+    fn number(&self) -> FileNumber;
 }
 
 impl Body {
@@ -128,6 +130,14 @@ impl Body {
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// File and offset, which name these bytes for ever; `None` for bytes in memory.
+    pub fn place(&self) -> Option<(FileNumber, u64)> {
+        match self {
+            Body::Memory(_) => None,
+            Body::File(file, handle) => Some((file.number(), handle.offset)),
+        }
     }
 
     /// Appends the bytes `range` of the body to `out`. The caller verifies its own checksums.

@@ -7,9 +7,12 @@ use firndb::engine::options::Durability;
 use super::value::{bool, count, duration_ns, percent, size};
 use super::{Config, ConfigError};
 
-/// Memtables beyond this bring nothing: 64 MiB are 750,000 rows of ten fields, whole chunks for
+/// Memtables beyond this bring nothing: 48 MiB are 500,000 rows of ten fields, whole chunks for
 /// hundreds of series, and compaction makes the rest whole.
-const MEMTABLE_AUTO_MAX: u64 = 64 << 20;
+const MEMTABLE_AUTO_MAX: u64 = 48 << 20;
+
+/// Half a day of ten thousand series of ten fields, decoded.
+const COLUMN_CACHE_AUTO_MAX: u64 = 1 << 30;
 
 /// Room for four million series; a database rarely writes to more at a time.
 const SERIES_CACHE_AUTO_MAX: u64 = 256 << 20;
@@ -44,6 +47,7 @@ pub struct Settings {
     pub fields_per_measurement_max: usize,
     pub string_bytes_max: usize,
     pub series_cache_bytes: u64,
+    pub column_cache_bytes: u64,
     pub close_delay_ns: i64,
     pub v2_partial_writes: bool,
     pub query_threads: usize,
@@ -106,6 +110,10 @@ impl Settings {
             series_cache_bytes: auto(
                 "database.series_cache_bytes",
                 (memory_bytes / 16).min(SERIES_CACHE_AUTO_MAX),
+            ),
+            column_cache_bytes: auto(
+                "database.column_cache_bytes",
+                (memory_bytes / 8).min(COLUMN_CACHE_AUTO_MAX),
             ),
             close_delay_ns: i64::try_from(ns("database.close_delay")).unwrap_or(i64::MAX),
             v2_partial_writes: truth("write.v2_partial"),

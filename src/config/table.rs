@@ -78,7 +78,7 @@ pub const SETTINGS: &[Setting] = &[
         Kind::AutoSize,
         "auto",
         "Memory of points not yet in tables; full, it is flushed. auto: an eighth of \
-         memory.limit, 64 MiB at most.",
+         memory.limit, 48 MiB at most.",
     ),
     setting(
         "storage.cache_bytes",
@@ -140,6 +140,13 @@ pub const SETTINGS: &[Setting] = &[
         "auto",
         "Look-up cache of series, for each database. auto: a sixteenth of memory.limit, 256 MiB \
          at most.",
+    ),
+    setting(
+        "database.column_cache_bytes",
+        Kind::AutoSize,
+        "auto",
+        "Decoded columns of closed partitions, over all databases: who asks again does not decode \
+         again. auto: an eighth of memory.limit, 1 GiB at most.",
     ),
     setting(
         "database.close_delay",

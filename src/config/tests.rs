@@ -95,7 +95,7 @@ fn every_default_is_a_value_and_every_setting_is_used() {
     }
     let settings = Settings::of(&Config::defaults(), 4 * GIB).unwrap();
     assert_eq!(settings.memory_bytes / 1000, 2 * GIB / 1000);
-    assert_eq!(settings.memtable_bytes, 64 << 20);
+    assert_eq!(settings.memtable_bytes, 48 << 20);
     let used = include_str!("settings.rs");
     for setting in SETTINGS {
         assert!(used.contains(&format!("\"{}\"", setting.key)), "{} is used", setting.key);

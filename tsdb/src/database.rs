@@ -20,6 +20,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::Catalog;
+use crate::column_cache::ColumnCache;
 use crate::index::entries::{self, Counters, FieldEntry, MeasurementEntry};
 use crate::index::{Dropped, SeriesCache, SeriesIndex};
 use crate::limits::Limits;
@@ -40,6 +41,7 @@ pub struct Database {
     pub(crate) schema: Schema,
     pub(crate) index: SeriesIndex,
     pub(crate) cache: SeriesCache,
+    pub(crate) columns: Arc<ColumnCache>,
     pub(crate) partitions: Partitions,
     pub(crate) gate: RwLock<Life>,
     pub(crate) registration: Mutex<RegistrationState>,
@@ -72,6 +74,7 @@ pub(crate) struct DatabaseParts {
     pub(crate) limits: Limits,
     pub(crate) budget: Budget,
     pub(crate) series_cache_bytes: u64,
+    pub(crate) columns: Arc<ColumnCache>,
 }
 
 impl Database {
@@ -82,7 +85,8 @@ impl Database {
         policies: Vec<RetentionPolicy>,
         parts: DatabaseParts,
     ) -> Result<Database> {
-        let DatabaseParts { store, catalog, dropped, limits, budget, series_cache_bytes } = parts;
+        let DatabaseParts { store, catalog, dropped, limits, budget, series_cache_bytes, columns } =
+            parts;
         let keyspace =
             store.create_keyspace(&keys::index_name(name), KeyspaceOptions::default())?;
         let database = Database {
@@ -93,6 +97,7 @@ impl Database {
             schema: Schema::default(),
             index: SeriesIndex::new(store.clone(), keyspace.id, dropped),
             cache: SeriesCache::new(series_cache_bytes, &budget),
+            columns,
             partitions: Partitions::new(store.clone(), name),
             gate: RwLock::new(Life::Open),
             registration: Mutex::default(),

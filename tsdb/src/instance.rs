@@ -8,6 +8,7 @@ use firndb_engine::store::{OpenProgress, Store};
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::Catalog;
+use crate::column_cache::ColumnCache;
 use crate::database::{Database, DatabaseParts, Life, check_name};
 use crate::hooks::{DroppedByDatabase, Resolver};
 use crate::keys::Keyspace;
@@ -27,6 +28,9 @@ pub struct Options {
     /// Most memory of a database's look-up cache of series, in bytes. 64 MiB hold about a million
     /// series.
     pub series_cache_bytes: u64,
+    /// Most memory of decoded columns of cold chunks, over all databases, in bytes; 0 keeps none.
+    /// 64 MiB hold a thousand columns of 8192 numbers.
+    pub column_cache_bytes: u64,
     /// How long no point must have come before a partition whose window is over is closed. Ten
     /// minutes: longer than clients that were cut off for a moment take to catch up.
     pub close_delay_ns: i64,
@@ -39,6 +43,7 @@ impl Options {
             engine,
             limits: Limits::default(),
             series_cache_bytes: 64 << 20,
+            column_cache_bytes: 64 << 20,
             close_delay_ns: 600_000_000_000,
         }
     }
@@ -52,6 +57,7 @@ pub struct Tsdb(Arc<Inner>);
 struct Inner {
     store: Store,
     catalog: Arc<Catalog>,
+    columns: Arc<ColumnCache>,
     dropped: Arc<DroppedByDatabase>,
     options: Options,
     databases: RwLock<BTreeMap<String, Arc<Database>>>,
@@ -77,9 +83,12 @@ impl Tsdb {
         engine.key_bytes_max = engine.key_bytes_max.max(KEY_BYTES_MAX + 64);
         let store = Store::open_with_progress(engine.clone(), progress)?;
         let catalog = Arc::new(Catalog::open(&store)?);
+        let columns = ColumnCache::new(options.column_cache_bytes, &options.engine.budget);
+        let columns = Arc::new(columns);
         let inner = Inner {
             store,
             catalog,
+            columns,
             dropped,
             options,
             databases: RwLock::default(),
@@ -194,6 +203,7 @@ impl Inner {
             limits: self.options.limits.clone(),
             budget: self.options.engine.budget.clone(),
             series_cache_bytes: self.options.series_cache_bytes,
+            columns: self.columns.clone(),
         };
         Ok(Arc::new(Database::open(name, policies, parts)?))
     }

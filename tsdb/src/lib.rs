@@ -12,6 +12,7 @@ pub mod retention;
 pub mod keys;
 pub mod schema;
 
+pub mod column_cache;
 pub mod memtable;
 pub mod reader;
 

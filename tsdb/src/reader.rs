@@ -11,12 +11,18 @@ use std::path::Path;
 use firndb_engine as engine;
 use firndb_engine::scan::Body;
 
-use crate::chunk::{self, ChunkError, Head};
+use crate::chunk::{self, ChunkError, ColumnHead, Head};
+use crate::column_cache::{ColumnCache, ColumnPlace};
 use crate::model::{Column, Columns, FieldId, TimeRange};
 
 /// Bytes between two wanted ranges that are rather read than skipped: a second read costs as much
 /// as some pages.
 const GAP_BYTES_MAX: usize = 16 << 10;
+
+/// A slow column is decoded whole, and kept, when at least this part of its rows is wanted. A
+/// fourth: a day's windows cut chunks of a day's length into two parts, and a lone hour is
+/// cheaper decoded by itself.
+const KEEP_PART: usize = 4;
 
 /// Decodes a head that came from an entry with `body`.
 pub fn decode_head(head: &[u8], body: Option<&Body>) -> engine::Result<Head> {
@@ -28,22 +34,31 @@ pub fn decode_head(head: &[u8], body: Option<&Body>) -> engine::Result<Head> {
     }
 }
 
-/// Reads the rows within `range`: a column per field asked for.
+/// Reads the rows within `range`: a column per field asked for. With `kept`, slow columns are taken
+/// from there, and put there when a good part of the chunk is read anyway.
 pub fn load(
     head: &Head,
     body: &Body,
     fields: &[FieldId],
     range: TimeRange,
+    kept: Option<&ColumnCache>,
 ) -> engine::Result<Columns> {
-    let wanted: Vec<Option<&chunk::ColumnHead>> =
-        fields.iter().map(|field| head.column(*field)).collect();
+    let wanted: Vec<Option<&ColumnHead>> = fields.iter().map(|f| head.column(*f)).collect();
+    let place = |column: &ColumnHead| match (kept, body.place()) {
+        (Some(_), Some((file, at))) if column.encoding.is_slow() => {
+            Some((file, at + column.offset as u64))
+        }
+        _ => None,
+    };
+    let is_kept =
+        |column: &ColumnHead| kept.zip(place(column)).is_some_and(|(kept, place)| kept.has(place));
     let mut ranges = vec![head.timestamps_range()];
-    ranges.extend(wanted.iter().flatten().map(|column| column.range()));
+    ranges.extend(wanted.iter().flatten().filter(|c| !is_kept(c)).map(|c| c.range()));
     let bytes = Fetched::read(body, ranges)?;
     let failed = |error| damaged(Some(body), &error);
 
     let mut columns = Columns::default();
-    let times = bytes.get(head.timestamps_range());
+    let times = bytes.find(head.timestamps_range()).expect("it was asked for");
     let rows = if range.covers(&head.time_range()) {
         0..head.rows()
     } else if head.step().is_some() {
@@ -61,20 +76,61 @@ pub fn load(
         columns.timestamps.drain(..rows.start);
     }
     for (field, column) in fields.iter().zip(wanted) {
-        let mut out = Column::missing(*field, rows.len());
-        if let Some(column) = column {
-            chunk::decode_column(column, bytes.get(column.range()), rows.clone(), &mut out)
-                .map_err(failed)?;
-        }
-        columns.columns.push(out);
+        columns.columns.push(match column {
+            None => Column::missing(*field, rows.len()),
+            Some(column) => {
+                let kept = kept.zip(place(column));
+                load_column(column, &bytes, body, rows.clone(), head.rows(), kept)?
+            }
+        });
     }
     Ok(columns)
+}
+
+/// The rows `rows` of one column.
+fn load_column(
+    column: &ColumnHead,
+    bytes: &Fetched,
+    body: &Body,
+    rows: Range<usize>,
+    rows_all: usize,
+    kept: Option<(&ColumnCache, ColumnPlace)>,
+) -> engine::Result<Column> {
+    if let Some((kept, place)) = kept
+        && let Some(found) = kept.get(place, rows.clone())
+    {
+        return Ok(found);
+    }
+    let mut evicted = Vec::new();
+    let bytes = match bytes.find(column.range()) {
+        Some(bytes) => bytes,
+        None => {
+            // It was there a moment ago, so it was not fetched.
+            body.read_range(column.range(), &mut evicted)?;
+            &evicted
+        }
+    };
+    let decode = |rows: Range<usize>| {
+        let mut out = Column::missing(column.field, rows.len());
+        chunk::decode_column(column, bytes, rows, &mut out)
+            .map_err(|error| damaged(Some(body), &error))?;
+        Ok(out)
+    };
+    match kept {
+        Some((kept, place)) if rows.len() >= rows_all / KEEP_PART => {
+            let all = decode(0..rows_all)?;
+            let out = all.slice(rows);
+            kept.keep(place, all);
+            Ok(out)
+        }
+        _ => decode(rows),
+    }
 }
 
 /// Reads all rows and columns.
 pub fn load_all(head: &Head, body: &Body) -> engine::Result<Columns> {
     let fields: Vec<FieldId> = head.columns().iter().map(|column| column.field).collect();
-    load(head, body, &fields, TimeRange::ALL)
+    load(head, body, &fields, TimeRange::ALL, None)
 }
 
 /// Parts of a body.
@@ -108,14 +164,14 @@ impl Fetched {
         Ok(Fetched { parts })
     }
 
-    /// The bytes of a range that was asked for.
-    fn get(&self, range: Range<usize>) -> &[u8] {
+    /// The bytes of a range; `None` when it was not fetched.
+    fn find(&self, range: Range<usize>) -> Option<&[u8]> {
         if range.is_empty() {
-            return &[];
+            return Some(&[]);
         }
-        let at = self.parts.partition_point(|(start, _)| *start <= range.start) - 1;
-        let (start, bytes) = &self.parts[at];
-        &bytes[range.start - start..range.end - start]
+        let at = self.parts.partition_point(|(start, _)| *start <= range.start);
+        let (start, bytes) = self.parts.get(at.checked_sub(1)?)?;
+        bytes.get(range.start - start..range.end - start)
     }
 }
 

@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 
 use crate::Result;
 use crate::chunk::{Head, merge_columns};
+use crate::column_cache::ColumnCache;
 use crate::database::Database;
 use crate::keys;
 use crate::memtable::PointsMemtable;
@@ -60,6 +61,7 @@ pub struct Scan {
     partitions: Vec<PartitionView>,
     series: Vec<SeriesId>,
     fields: Arc<[FieldId]>,
+    kept: Arc<ColumnCache>,
     range: TimeRange,
     /// What is older has expired.
     alive_from: Timestamp,
@@ -249,13 +251,25 @@ impl<'a> SeriesScan<'a> {
         if span.chunks.len() == 1 && is_alive(&span.chunks[0]) && !is_overwritten() {
             let Source { head, body, .. } = span.chunks.remove(0);
             let (fields, range) = (self.scan.fields.clone(), span.range);
-            return Ok(Some(Piece::Chunk(ChunkPiece::new(head, body, fields, range))));
+            return Ok(Some(Piece::Chunk(ChunkPiece::new(
+                head,
+                body,
+                fields,
+                range,
+                self.scan.kept.clone(),
+            ))));
         }
         let fields = &self.scan.fields;
         span.chunks.sort_by_key(|source| source.seq);
         let mut parts = Vec::with_capacity(span.chunks.len() + 1);
         for source in &span.chunks {
-            parts.push(reader::load(&source.head, &source.body, fields, span.range)?);
+            parts.push(reader::load(
+                &source.head,
+                &source.body,
+                fields,
+                span.range,
+                Some(&self.scan.kept),
+            )?);
         }
         let in_memory = |memtable: &PointsMemtable| memtable.read(self.series, fields, span.range);
         parts.extend(partition.memtables().filter_map(in_memory));
@@ -324,6 +338,7 @@ impl Database {
             partitions,
             series: request.series.to_vec(),
             fields: request.fields.into(),
+            kept: self.columns.clone(),
             range,
             alive_from,
             descending: request.descending,

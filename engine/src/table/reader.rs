@@ -317,4 +317,8 @@ impl BodyFile for Table {
     fn path(&self) -> &Path {
         &self.path
     }
+
+    fn number(&self) -> FileNumber {
+        self.number
+    }
 }

@@ -105,6 +105,12 @@ impl Encoding {
         Encoding::Text,
     ];
 
+    /// Whether decoding costs several times a copy: worth keeping what was decoded.
+    pub fn is_slow(self) -> bool {
+        use Encoding::*;
+        matches!(self, Varints | Pco | DecimalVarints | DecimalPco | Gorilla | Text)
+    }
+
     fn from_byte(byte: u8) -> Option<Encoding> {
         Encoding::ALL.get(usize::from(byte)).copied()
     }

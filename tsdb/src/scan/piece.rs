@@ -6,6 +6,7 @@ use firndb_engine::scan::Body;
 
 use crate::Result;
 use crate::chunk::{Head, Stats};
+use crate::column_cache::ColumnCache;
 use crate::model::{Columns, FieldId, TimeRange};
 use crate::reader;
 
@@ -27,11 +28,18 @@ pub struct ChunkPiece {
     fields: Arc<[FieldId]>,
     /// The part of the chunk that lies in the scan's range.
     range: TimeRange,
+    kept: Arc<ColumnCache>,
 }
 
 impl ChunkPiece {
-    pub(super) fn new(head: Head, body: Body, fields: Arc<[FieldId]>, range: TimeRange) -> Self {
-        ChunkPiece { head, body, fields, range }
+    pub(super) fn new(
+        head: Head,
+        body: Body,
+        fields: Arc<[FieldId]>,
+        range: TimeRange,
+        kept: Arc<ColumnCache>,
+    ) -> Self {
+        ChunkPiece { head, body, fields, range, kept }
     }
 
     /// From the first to the last row of the chunk, whatever the scan's range is.
@@ -60,6 +68,7 @@ impl ChunkPiece {
     /// `field_indexes` (each an index into the request's fields).
     pub fn load(&self, field_indexes: &[usize], range: TimeRange) -> Result<Columns> {
         let fields: Vec<FieldId> = field_indexes.iter().map(|at| self.fields[*at]).collect();
-        Ok(reader::load(&self.head, &self.body, &fields, range.intersect(&self.range))?)
+        let range = range.intersect(&self.range);
+        Ok(reader::load(&self.head, &self.body, &fields, range, Some(&self.kept))?)
     }
 }
