@@ -3,6 +3,8 @@
 //! `cargo run --example embedded` writes the load of two hosts into a temporary folder and walks
 //! what the scan gives, series by series.
 
+#![allow(clippy::print_stdout)] // an example shows what it got
+
 use std::sync::Arc;
 
 use firndb::SystemClock;

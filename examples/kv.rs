@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example kv` writes into a temporary folder, reopens it and reads everything back.
 
+#![allow(clippy::print_stdout)] // an example shows what it got
+
 use std::sync::Arc;
 
 use firndb::SystemClock;

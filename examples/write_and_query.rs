@@ -3,6 +3,8 @@
 //! `cargo run --example write_and_query -- http://127.0.0.1:8086` talks to that server; without a
 //! URL it starts one of its own, on a free port and in a temporary folder, and stops it.
 
+#![allow(clippy::print_stdout)] // an example shows what it got
+
 use std::net::TcpListener;
 use std::process::{Child, Command};
 

@@ -2,7 +2,7 @@
 //! latency of an addition (measured: 2 G values/s with one, 13 with eight), and no intrinsics:
 //! the compiler vectorises them.
 
-use std::mem::replace;
+use std::mem::take;
 
 /// Lanes of a long float sum, and of every other kernel.
 const LANES: usize = 8;
@@ -52,7 +52,7 @@ impl FloatSum {
 
     /// The sum so far; starts anew.
     pub fn take(&mut self) -> f64 {
-        let FloatSum { count, head, lanes: l } = replace(self, FloatSum::default());
+        let FloatSum { count, head, lanes: l } = take(self);
         if count <= SEQUENTIAL_MAX {
             return head;
         }

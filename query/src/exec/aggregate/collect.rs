@@ -26,6 +26,9 @@ struct Kept<T> {
     settled: usize,
 }
 
+/// Orders two values that compete, each with where it was found.
+type Rank<T> = fn(&(T, Spot), &(T, Spot)) -> Ordering;
+
 impl<T: Number> Collect<T> {
     pub fn new(buckets: usize, function: Function, spots: bool) -> Self {
         let with_spots = spots || !matches!(function, Function::Median | Function::Percentile(_));
@@ -34,7 +37,7 @@ impl<T: Number> Collect<T> {
     }
 
     /// For `top` and `bottom`: which of two comes first in the answer.
-    fn rank(&self) -> Option<(u64, fn(&(T, Spot), &(T, Spot)) -> Ordering)> {
+    fn rank(&self) -> Option<(u64, Rank<T>)> {
         fn top<T: Number>(a: &(T, Spot), b: &(T, Spot)) -> Ordering {
             let nan = a.0.is_nan().cmp(&b.0.is_nan());
             nan.then(order(b.0, a.0)).then(a.1.time.cmp(&b.1.time))

@@ -48,7 +48,8 @@ fn kept(plan: &Plan, row: &Row) -> bool {
 
 /// The answer to `plan`.
 pub fn answer(plan: &Plan, made: &[Made]) -> Answer {
-    let mut groups: BTreeMap<Vec<(String, String)>, Vec<(&Made, &Row)>> = BTreeMap::new();
+    type Group<'a> = Vec<(&'a Made, &'a Row)>;
+    let mut groups: BTreeMap<Vec<(String, String)>, Group<'_>> = BTreeMap::new();
     let mut sorted: Vec<&Made> = made.iter().collect();
     sorted.sort_by(|a, b| a.tags.cmp(&b.tags));
     for made in sorted {

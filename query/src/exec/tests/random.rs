@@ -52,7 +52,7 @@ pub fn random_plan(random: &mut Random) -> Plan {
     if random.one_in(3) {
         let operator = *random.pick(&[Operator::Greater, Operator::LessOrEqual]);
         let limit = Expr::Literal(Literal::Integer(random.below(60) as i64 - 20));
-        let name = field(*random.pick::<&str>(&["i", "f", "u"]));
+        let name = field(random.pick::<&str>(&["i", "f", "u"]));
         plan.filter = Some(Expr::Binary(operator, Box::new(name), Box::new(limit)));
     }
     let groups: [&[&str]; 4] = [&[], &["host"], &["host", "zone"], &["n"]];

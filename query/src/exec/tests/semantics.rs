@@ -237,7 +237,8 @@ fn limits_deadline_and_cancellation() {
     };
     let sums = plan(vec![call(Function::Sum, "f")]);
     let windows = every(sums.clone(), 1, Fill::Null);
-    let cases: [(&dyn Fn(&mut Means), &Plan, &str); 5] = [
+    type Case<'a> = (&'a dyn Fn(&mut Means), &'a Plan, &'a str);
+    let cases: [Case<'_>; 5] = [
         (&|m| m.limits.points_max = 3, &sums, "max-select-point limit exceeded: ("),
         (&|m| m.limits.buckets_max = 49, &windows, "max-select-buckets limit exceeded: (50/49)"),
         (&|m| m.budget = Budget::new(10), &windows, "query memory limit exceeded"),
