@@ -5,7 +5,8 @@
 //! into a hole and on one that was prepared; then replay. What a sync costs is the disk's: compare
 //! runs on one machine only. Run: `cargo bench --bench wal -- FOLDER`.
 
-#![allow(missing_docs, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)] // it measures and prints
+// It measures and prints.
+#![allow(missing_docs, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,5 @@
-//! Makes batches visible in the order of their sequence numbers, whatever order they are applied in.
+//! Makes batches visible in the order of their sequence numbers, whatever order they are applied
+//! in.
 //!
 //! ```text
 //! sequence      7      8      9      10

@@ -143,7 +143,8 @@ impl Store {
         self.kernel().view(keyspace)
     }
 
-    /// Flushes the memtables of one keyspace or of all, and waits. After all, the log's room is given
+    /// Flushes the memtables of one keyspace or of all, and waits. After all, the log's room is
+    /// given
     /// back too.
     pub fn flush(&self, keyspace: Option<KeyspaceId>) -> Result<()> {
         let keyspaces = self.kernel().keyspaces(keyspace)?;

@@ -8,7 +8,8 @@
 //! [`parquet::ROW_GROUP_ROWS`] rows or [`parquet::ROW_GROUP_BYTES`], whichever comes first, and
 //! both are charged to the queries' share.
 //!
-//! Whole databases leave as Hive-partitioned folders (`measurement=cpu/date=2026-01-31/part-0.parquet`)
+//! Whole databases leave as Hive-partitioned folders
+//! (`measurement=cpu/date=2026-01-31/part-0.parquet`)
 //! through a [`Sink`], a day at a time.
 
 pub(crate) mod csv;

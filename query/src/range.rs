@@ -71,41 +71,13 @@ fn bad(name: &str, reason: impl std::fmt::Display) -> Error {
 
 /// Understands the parameters of a request; an error names the parameter.
 pub fn parse(pairs: &[(String, String)], tsdb: &Tsdb, now: Timestamp) -> Result<RangeRequest> {
-    let known = [
-        "db",
-        "rp",
-        "measurement",
-        "field",
-        "from",
-        "to",
-        "every",
-        "fn",
-        "group_by",
-        "fill",
-        "limit",
-        "order",
-        "format",
-        "unit",
-        "u",
-        "p",
-    ];
-    for (name, _) in pairs {
-        if !known.contains(&name.as_str()) && !name.starts_with("tag.") {
-            return Err(bad(name, "unknown; see the list in the documentation of /api/v1/range"));
-        }
-    }
+    check_names(pairs)?;
     let parameters = Parameters(pairs);
     let database = parameters.required("db")?;
     let measurement = parameters.required("measurement")?;
     let found = tsdb.database(database);
     let found = found.ok_or_else(|| Error::DatabaseNotFound(database.to_owned()))?;
-    let every_ns = match parameters.one("every") {
-        None => None,
-        Some(text) => {
-            let every = duration::parse(text).filter(|every| *every > 0);
-            Some(every.ok_or_else(|| bad("every", "not a duration, such as 10s or 1m"))?)
-        }
-    };
+    let every_ns = every(&parameters)?;
     let function = parameters.one("fn").map(function).transpose()?;
     if every_ns.is_some() && function.is_none() {
         return Err(bad("every", "needs fn"));
@@ -154,6 +126,42 @@ pub fn parse(pairs: &[(String, String)], tsdb: &Tsdb, now: Timestamp) -> Result<
         now,
     };
     Ok(RangeRequest { plan, format: parameters.format()?, unit: parameters.unit()? })
+}
+
+/// Parameters that are taken; `tag.KEY` too.
+const KNOWN: [&str; 16] = [
+    "db",
+    "rp",
+    "measurement",
+    "field",
+    "from",
+    "to",
+    "every",
+    "fn",
+    "group_by",
+    "fill",
+    "limit",
+    "order",
+    "format",
+    "unit",
+    "u",
+    "p",
+];
+
+fn check_names(pairs: &[(String, String)]) -> Result<()> {
+    let is_known = |name: &str| KNOWN.contains(&name) || name.starts_with("tag.");
+    match pairs.iter().find(|(name, _)| !is_known(name)) {
+        Some((name, _)) => {
+            Err(bad(name, "unknown; see the list in the documentation of /api/v1/range"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn every(parameters: &Parameters<'_>) -> Result<Option<i64>> {
+    let Some(text) = parameters.one("every") else { return Ok(None) };
+    let every = duration::parse(text).filter(|every| *every > 0);
+    every.map(Some).ok_or_else(|| bad("every", "not a duration, such as 10s or 1m"))
 }
 
 struct Parameters<'a>(&'a [(String, String)]);

@@ -383,7 +383,10 @@ fn a_long_log_is_replayed_in_bounded_memory() {
         Store::open_with_progress(options(&fs), &|progress| calls.borrow_mut().push(progress));
     let store = store.unwrap();
     assert_eq!(calls.borrow().first(), Some(&OpenProgress::Manifest));
-    let is_done = |progress: &OpenProgress| matches!(progress, OpenProgress::Replay { done_bytes, total_bytes } if done_bytes == total_bytes);
+    let is_done = |progress: &OpenProgress| match progress {
+        OpenProgress::Replay { done_bytes, total_bytes } => done_bytes == total_bytes,
+        _ => false,
+    };
     assert!(calls.borrow().last().is_some_and(is_done), "{:?}", calls.borrow().last());
     let metrics = store.metrics();
     let replays = metrics.flushes.iter().find(|(reason, _)| *reason == "replay").unwrap().1;

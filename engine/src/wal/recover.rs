@@ -1,7 +1,8 @@
 //! Recovery: before the log is replayed, what is read is made certain to be on disk.
 //!
 //! What a reader sees at the end of the last segment may be in the page cache only, and a sync does
-//! not help: after one that failed the kernel holds the pages to be clean, so that the next one says
+//! not help: after one that failed the kernel holds the pages to be clean, so that the next one
+//! says
 //! yes and writes nothing, also for the next process. So what no later record says to have been on
 //! disk is copied to a new segment.
 //!

@@ -632,7 +632,10 @@ proptest! {
 
     /// Whatever lies in the last segment behind its header, replay answers and does not panic.
     #[test]
-    fn garbage_never_panics(garbage in proptest::collection::vec(any::<u8>(), 0..600), at in 0usize..600) {
+    fn garbage_never_panics(
+        garbage in proptest::collection::vec(any::<u8>(), 0..600),
+        at in 0usize..600,
+    ) {
         let (fs, _) = small_log();
         let file = fs.files().pop().unwrap();
         let mut bytes = fs.bytes(&file).unwrap();

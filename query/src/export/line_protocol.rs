@@ -1,4 +1,5 @@
-//! Line protocol, as the write endpoints take it: `measurement,tag=value field=1i 1700000000000000000`.
+//! Line protocol, as the write endpoints take it: `measurement,tag=value field=1i
+//! 1700000000000000000`.
 //! NaN and infinities, which the protocol cannot say, are left out.
 
 use std::io::Write;

@@ -1,1 +1,1 @@
-
+//! Accumulators, one by one, on values made by hand.

@@ -1,3 +1,5 @@
+//! Expressions over rows made by hand.
+
 use super::*;
 
 fn columns() -> Vec<Vector> {

@@ -1,3 +1,5 @@
+//! Buckets of time: where they begin and end, in UTC and in zones.
+
 use super::*;
 
 const S: i64 = 1_000_000_000;
