@@ -22,6 +22,9 @@ fn start(dir: &std::path::Path) -> Result<(Server, String), Box<dyn std::error::
     // Cargo puts the binary beside the folder of the examples.
     let here = std::env::current_exe()?;
     let binary = here.parent().and_then(|p| p.parent()).ok_or("no folder")?.join("firndb");
+    if !binary.exists() {
+        return Err("build the server first: cargo build".into());
+    }
     let child = Command::new(binary)
         .args(["serve", "--http-addr", &address, "--data-dir"])
         .arg(dir)
