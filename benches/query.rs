@@ -4,7 +4,7 @@
 //! 100: 2.6 M rows, 26 M values, written as line protocol. Every query runs with 20 different
 //! parameters; the median and the slowest are printed, first over chunks as flushed, then over
 //! chunks of the closed partition.
-//! Run: `cargo bench --bench query [-- FILTER [THREADS]]`.
+//! Run: `cargo bench --bench query [-- FILTER [THREADS [RUNS]]]`.
 
 #![allow(missing_docs, clippy::disallowed_methods, clippy::print_stdout)] // it measures and prints
 
@@ -39,7 +39,6 @@ const FIELDS: [&str; 10] = [
     "usage_guest",
     "usage_guest_nice",
 ];
-const RUNS: usize = 20;
 
 /// Keyspaces that are not of time series have plain hooks.
 #[derive(Debug)]
@@ -180,7 +179,7 @@ fn run(context: &Context, text: &str) -> (usize, f64) {
     (rows, begin.elapsed().as_secs_f64() * 1e3)
 }
 
-fn measure(context: &Context, filter: &str) {
+fn measure(context: &Context, filter: &str, runs: usize) {
     let kinds = [
         "single-groupby-1-1-1",
         "single-groupby-1-1-12",
@@ -201,7 +200,7 @@ fn measure(context: &Context, filter: &str) {
         let mut random = Random(7);
         let mut times = Vec::new();
         let mut rows = 0;
-        for _ in 0..RUNS {
+        for _ in 0..runs {
             let (found, ms) = run(context, &query(kind, &mut random));
             times.push(ms);
             rows = found;
@@ -209,8 +208,8 @@ fn measure(context: &Context, filter: &str) {
         times.sort_by(f64::total_cmp);
         println!(
             "{kind:<24} {:>9.3} ms median {:>9.3} ms max {:>9.3} ms min {rows:>8} rows",
-            times[RUNS / 2],
-            times[RUNS - 1],
+            times[runs / 2],
+            times[runs - 1],
             times[0]
         );
     }
@@ -220,6 +219,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter(|a| a != "--bench");
     let filter = arguments.next().unwrap_or_default();
     let threads: usize = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(2);
+    let runs: usize = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(20);
     let folder = tempfile::tempdir().expect("a folder");
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START_S * 1_000_000_000));
     let mut engine =
@@ -240,12 +240,12 @@ fn main() {
         limits: Limits::default(),
     };
     println!("-- memtables and what was flushed meanwhile, {threads} threads");
-    measure(&context, &filter);
+    measure(&context, &filter, runs);
     tsdb.store().flush(None).expect("a flush");
     println!("-- flushed");
-    measure(&context, &filter);
+    measure(&context, &filter, runs);
     let whole = CompactOptions { is_final: true };
     tsdb.store().compact(None, whole, &|| false).expect("a compaction");
     println!("-- closed partition");
-    measure(&context, &filter);
+    measure(&context, &filter, runs);
 }

@@ -68,6 +68,10 @@ pub struct Scan {
     descending: bool,
 }
 
+/// Unflushed rows that are given at once, about: a query that wants the newest row of every series
+/// does not copy whole memtables.
+const GAP_ROWS: usize = 1024;
+
 /// A partition as it was when the scan began.
 struct PartitionView {
     range: TimeRange,
@@ -215,7 +219,40 @@ impl<'a> SeriesScan<'a> {
     }
 
     fn next_span(&mut self) -> Option<Span> {
-        if self.descending { self.spans.pop_back() } else { self.spans.pop_front() }
+        let span = if self.descending { self.spans.pop_back() } else { self.spans.pop_front() }?;
+        Some(if span.chunks.is_empty() { self.cut_gap(span) } else { span })
+    }
+
+    /// The nearer part of a gap with many unflushed rows, about [`GAP_ROWS`] of them if they lie
+    /// evenly; the rest waits. Only where memtables read a part at the cost of that part.
+    fn cut_gap(&mut self, mut span: Span) -> Span {
+        let Some(partition) = self.current else { return span };
+        let (mut rows, mut hull) = (0, None);
+        for memtable in partition.memtables() {
+            let Some(sorted) = memtable.sorted_rows(self.series, span.range) else { return span };
+            if sorted > 0
+                && let Some(of) = memtable.span(self.series).map(|of| of.intersect(&span.range))
+            {
+                rows += sorted;
+                hull = Some(hull.map_or(of, |h: TimeRange| {
+                    TimeRange::new(h.start.min(of.start), h.end.max(of.end))
+                }));
+            }
+        }
+        let Some(hull) = hull.filter(|_| rows > 2 * GAP_ROWS) else { return span };
+        let width = (hull.end as i128 - hull.start as i128) * GAP_ROWS as i128 / rows as i128;
+        let width = width as Timestamp;
+        let mut rest = Span { range: span.range, chunks: Vec::new() };
+        if self.descending {
+            let cut = hull.end - width;
+            (rest.range.end, span.range.start) = (cut.saturating_sub(1), cut);
+            self.spans.push_back(rest);
+        } else {
+            let cut = hull.start + width;
+            (span.range.end, rest.range.start) = (cut, cut.saturating_add(1));
+            self.spans.push_front(rest);
+        }
+        span
     }
 
     /// Cuts the partition's time into groups and gaps.

@@ -12,8 +12,9 @@
 
 use std::sync::Arc;
 
+use firndb_engine::budget::Reservation;
 use firndb_tsdb::model::time::TIMESTAMP_MAX;
-use firndb_tsdb::model::{Bitmap, TimeRange, Timestamp};
+use firndb_tsdb::model::{Bitmap, Columns, TimeRange, Timestamp};
 use rayon::prelude::*;
 
 use super::Series;
@@ -54,6 +55,13 @@ struct Cursor {
     rest: TimeRange,
     /// The next piece, cut to `rest`: its span and about how many rows.
     next: Option<(TimeRange, usize)>,
+    /// That piece, when its rows were at hand: merged once, then used slice by slice.
+    at_hand: Option<AtHand>,
+}
+
+struct AtHand {
+    rows: Columns,
+    _held: Reservation,
 }
 
 /// Rows of one series, ascending, with the fields that the plan refers to.
@@ -196,18 +204,19 @@ fn fields(shared: &Shared) -> Vec<usize> {
 fn open(shared: &Shared, group: usize) -> Result<Vec<Cursor>> {
     let open = |series: &u32| -> Result<Cursor> {
         shared.means.check()?;
-        let mut cursor = Cursor { series: *series, rest: shared.plan.range, next: None };
+        let rest = shared.plan.range;
+        let mut cursor = Cursor { series: *series, rest, next: None, at_hand: None };
         if matches!(SeriesFilter::new(shared, *series), SeriesFilter::Nothing) {
             return Ok(cursor);
         }
         let mut pieces =
             shared.input.pieces(*series as usize, cursor.rest, shared.plan.descending)?;
         while let Some(piece) = pieces.next_piece()? {
-            cursor.next = ahead(&piece, cursor.rest);
-            if cursor.next.is_some() {
+            if cursor.look_ahead(shared, piece)? {
                 break;
             }
         }
+        drop(pieces);
         Ok(cursor)
     };
     shared.groups[group].series.iter().map(open).collect()
@@ -293,16 +302,30 @@ impl Cursor {
         }
         self.next = None;
         let filter = SeriesFilter::new(shared, self.series);
-        let mut pieces = shared.input.pieces(self.series as usize, rest, descending)?;
+        let mut unread = rest;
+        if let Some(AtHand { rows: at_hand, .. }) = self.at_hand.take() {
+            let piece = Piece::Rows(at_hand);
+            if let Some(span) = piece.time_range() {
+                let part = span.intersect(&slice).intersect(&rest);
+                rows(shared, self.series, &piece, part, &filter, fields, &mut blocks)?;
+                unread = match descending {
+                    true => TimeRange::new(rest.start, span.start.saturating_sub(1)),
+                    false => TimeRange::new(span.end.saturating_add(1), rest.end),
+                };
+            }
+            if self.look_ahead(shared, piece)? {
+                return Ok(blocks);
+            }
+        }
+        let mut pieces = shared.input.pieces(self.series as usize, unread, descending)?;
         while let Some(piece) = pieces.next_piece()? {
             shared.means.check()?;
             let Some(span) = piece.time_range() else { continue };
-            let part = span.intersect(&slice).intersect(&rest);
+            let part = span.intersect(&slice).intersect(&unread);
             if !part.is_empty() {
                 rows(shared, self.series, &piece, part, &filter, fields, &mut blocks)?;
             }
-            self.next = ahead(&piece, self.rest);
-            if self.next.is_some() {
+            if self.look_ahead(shared, piece)? {
                 break;
             }
         }
@@ -310,6 +333,18 @@ impl Cursor {
             blocks.sort_by_key(|block| block.timestamps.first().copied());
         }
         Ok(blocks)
+    }
+}
+
+impl Cursor {
+    /// Notes `piece` as the next one if some of it is left to read.
+    fn look_ahead(&mut self, shared: &Shared, piece: Piece<'_>) -> Result<bool> {
+        self.next = ahead(&piece, self.rest);
+        if let (Piece::Rows(rows), Some(_)) = (piece, self.next) {
+            let bytes = rows.timestamps.len() * (rows.columns.len() + 1) * 8;
+            self.at_hand = Some(AtHand { rows, _held: shared.reserve(bytes as u64)? });
+        }
+        Ok(self.next.is_some())
     }
 }
 

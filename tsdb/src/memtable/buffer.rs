@@ -157,6 +157,11 @@ impl SeriesBuffer {
         self.places(shapes).any(|place| range.contains(place.timestamp))
     }
 
+    /// Number of rows within `range`, if rows lie in order of time.
+    pub fn sorted_rows(&self, range: TimeRange, shapes: &impl Shapes) -> Option<usize> {
+        (self.sorted && self.more.is_none()).then(|| self.sorted_rows_in(range, shapes).len())
+    }
+
     /// Rows of the head within `range`; the head is all there is, and sorted.
     fn sorted_rows_in(&self, range: TimeRange, shapes: &impl Shapes) -> std::ops::Range<usize> {
         let width = self.width(&self.head, shapes);

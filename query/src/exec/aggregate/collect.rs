@@ -67,7 +67,7 @@ fn order<T: Number>(a: T, b: T) -> Ordering {
 
 impl<T: Number> Kept<T> {
     /// Keeps the best `count` values from `from` on.
-    fn prune(&mut self, from: usize, count: usize, rank: fn(&(T, Spot), &(T, Spot)) -> Ordering) {
+    fn prune(&mut self, from: usize, count: usize, rank: Rank<T>) {
         let tail = self.values.drain(from..).zip(self.spots.drain(from..));
         let mut tail: Vec<(T, Spot)> = tail.collect();
         tail.sort_by(rank);

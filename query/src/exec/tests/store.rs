@@ -93,3 +93,44 @@ fn series_limit_counts_series_found() {
     let error = crate::exec::run(&context, &plan(vec![call(Function::Sum, "i")])).unwrap_err();
     assert_eq!(error.to_string(), "max-select-series limit exceeded: (3/2)");
 }
+
+#[test]
+fn long_series_in_memory_and_in_tables() {
+    // More rows than are given at once, irregular, of three hosts whose times interleave.
+    let time = |host: i64, row: i64| row * 30 + host * 10 + (row % 7) * 3;
+    let mut expected: Vec<(i64, Vec<String>)> = Vec::new();
+    let mut text = String::new();
+    for row in 0..5000 {
+        for (host, name) in [(0, "a"), (1, "b"), (2, "c")] {
+            text += &format!("m,host={name} i={row}i {}\n", time(host, row));
+            expected.push((time(host, row), vec![format!("{row}i"), name.into()]));
+        }
+    }
+    expected.sort_by_key(|(time, _)| *time);
+    let tsdb = testing::open();
+    testing::write(&tsdb, &text);
+    for place in [Place::Memory, Place::Compacted] {
+        testing::settle(&tsdb, place);
+        for (descending, limit, offset) in
+            [(false, None, 0), (true, None, 0), (true, Some(3), 1), (false, Some(2000), 3000)]
+        {
+            let mut plan = plan(vec![field("i"), Expr::Tag("host".into())]);
+            (plan.descending, plan.limit, plan.offset) = (descending, limit, offset);
+            let mut rows = expected.clone();
+            if descending {
+                rows.reverse();
+            }
+            let rows: Vec<_> = rows
+                .into_iter()
+                .skip(offset as usize)
+                .take(limit.unwrap_or(u64::MAX) as usize)
+                .collect();
+            let name = format!("{place:?}, {plan:?}");
+            same(
+                &stored_answer(&testing::context(&tsdb, 2), &plan),
+                &vec![("".into(), rows)],
+                &name,
+            );
+        }
+    }
+}
