@@ -35,6 +35,8 @@ fn ping_health_and_headers() {
             assert_eq!(answer.header("x-request-id"), Some("abc"));
             assert_eq!(answer.header("request-id"), Some("abc"));
         }
+        let verbose = server.get("/ping?verbose=true").json();
+        assert_eq!(verbose, json!({"version": "1.8.10"}));
         let health = server.get("/health").json();
         assert_eq!((&health["status"], &health["name"]), (&json!("pass"), &json!("influxdb")));
         assert_eq!(server.get("/ready").json()["status"], "ready");

@@ -109,7 +109,7 @@ fn acknowledged_writes_survive_kill_9() {
         let server = Server::start(dir.path(), &args);
         verify(&server, &ledgers, seed);
         let acks = AtomicU64::new(0);
-        let kill_after = 5 + (seed.wrapping_mul(round * 2 + 1) >> 7) % 40;
+        let kill_after = 20 + (seed.wrapping_mul(round * 2 + 1) >> 7) % 180;
         std::thread::scope(|scope| {
             for (writer, ledger) in ledgers.iter().enumerate() {
                 let (server, acks) = (&server, &acks);
