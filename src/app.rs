@@ -13,6 +13,7 @@ use firndb::engine::clock::Clock;
 use firndb::engine::fs::Fs;
 use firndb::engine::store::OpenProgress;
 use firndb::ingest::metrics::IngestMetrics;
+use firndb::query::metrics::QueryMetrics;
 use firndb::tsdb::Tsdb;
 
 use crate::config::settings::Settings;
@@ -52,6 +53,7 @@ pub struct App {
     pub budget: Budget,
     /// Counters of the write side.
     pub ingest_metrics: Arc<IngestMetrics>,
+    pub query_metrics: Arc<QueryMetrics>,
     /// Counters of keys and values.
     pub kv_metrics: Arc<KvMetrics>,
     /// Counters of the HTTP server.
@@ -75,6 +77,7 @@ impl App {
             clock,
             fs,
             ingest_metrics: Arc::default(),
+            query_metrics: Arc::default(),
             kv_metrics: Arc::default(),
             http_metrics: HttpMetrics::default(),
             opened: OnceLock::new(),

@@ -78,6 +78,7 @@ pub fn data_routes(app: &App, tsdb: Tsdb, pool: Option<Arc<rayon::ThreadPool>>) 
         timeout_ns: settings.query_timeout_ns,
         rows_max: settings.query_rows_max,
         body_bytes_max: usize::try_from(settings.body_bytes_max).unwrap_or(usize::MAX),
+        metrics: app.query_metrics.clone(),
     };
     let kv = KvState {
         clock: app.clock.clone(),

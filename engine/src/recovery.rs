@@ -4,7 +4,7 @@
 //! 1. lock the folder;
 //! 2. read the manifest: keyspaces and tables. No table is read, but each must be there;
 //! 3. make the log's end durable, replay it into memtables, past what each keyspace has in tables;
-//! when memtables exceed
+//!    when memtables exceed
 //!    their limit the largest is flushed, so that a log of any length opens in bounded memory;
 //! 4. begin a new manifest file: file numbers seen in the folder are then durably taken;
 //! 5. begin a new log segment; an old one is never appended to;

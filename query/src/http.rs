@@ -34,6 +34,7 @@ use crate::exec::{Cancel, Context, Limits};
 use crate::format::Output;
 use crate::format::output::Piece;
 use crate::influxql;
+use crate::metrics::QueryMetrics;
 
 use body::{CancelOnDrop, Pieces};
 use error::ErrorAnswer;
@@ -58,6 +59,8 @@ pub struct QueryState {
     pub rows_max: u64,
     /// Longest request body, in bytes.
     pub body_bytes_max: usize,
+    /// What is counted.
+    pub metrics: Arc<QueryMetrics>,
 }
 
 impl QueryState {

@@ -15,6 +15,8 @@ pub mod arrow;
 pub mod export;
 pub mod range;
 
+pub mod metrics;
+
 pub mod http;
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ impl Fixture {
         engine.background = Background::Inline;
         let tsdb = Tsdb::open(Options::new(engine)).expect("a store");
         let state = QueryState {
+            metrics: Default::default(),
             tsdb: tsdb.clone(),
             budget: Budget::unlimited(),
             clock,

@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use firndb::engine::budget::Share;
 use firndb::ingest::metrics::{Protocol, Rejection};
+use firndb::query::metrics::{Lang, Status};
 
 use super::store_page;
 use crate::app::{App, Phase};
@@ -28,6 +29,7 @@ pub fn render(app: &App) -> String {
     process(app, &mut out);
     app.http_metrics.render(&mut out);
     writes(app, &mut out);
+    queries(app, &mut out);
     keys_and_values(app, &mut out);
     memory(app, &mut out);
     if let Some(opened) = app.opened() {
@@ -91,6 +93,24 @@ fn writes(app: &App, out: &mut Text) {
     ] {
         out.sample(name, &[("reason", reason)], counter.load(Ordering::Relaxed));
     }
+}
+
+fn queries(app: &App, out: &mut Text) {
+    let metrics = &app.query_metrics;
+    let name = "firndb_queries_total";
+    out.head(name, "counter", "Queries finished.");
+    for lang in Lang::ALL {
+        for status in Status::ALL {
+            let labels = [("lang", lang.name()), ("status", status.name())];
+            out.sample(name, &labels, metrics.ended(lang, status));
+        }
+    }
+    let name = "firndb_query_duration_seconds";
+    out.head(name, "histogram", "Query time from receipt to last row.");
+    for lang in Lang::ALL {
+        out.seconds(name, &[("lang", lang.name())], &metrics.duration_ns(lang).read());
+    }
+    out.gauge("firndb_queries_in_flight", "Queries running now.", metrics.in_flight());
 }
 
 fn keys_and_values(app: &App, out: &mut Text) {

@@ -45,7 +45,11 @@ fn ping_health_and_headers() {
         assert_eq!(wrong.status, 405);
         assert!(wrong.header("allow").is_some_and(|allow| allow.contains("POST")));
         let metrics = server.get("/metrics");
-        for name in ["firndb_points_written_total", "firndb_wal_fsync_duration_seconds_bucket"] {
+        for name in [
+            "firndb_points_written_total",
+            "firndb_wal_fsync_duration_seconds_bucket",
+            "firndb_queries_total{lang=\"influxql\",status=\"ok\"}",
+        ] {
             assert!(metrics.text().contains(name), "{name} in /metrics");
         }
     });

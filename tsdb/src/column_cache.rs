@@ -46,6 +46,8 @@ impl Weighter<ColumnPlace, Arc<Kept>> for Bytes {
 #[derive(Debug)]
 pub struct ColumnCache {
     columns: Cache<ColumnPlace, Arc<Kept>, Bytes>,
+    /// Columns that were asked for once: four times as many as are kept, without their values.
+    seen: Cache<ColumnPlace, ()>,
     budget: Budget,
     bytes_max: u64,
 }
@@ -55,7 +57,7 @@ impl ColumnCache {
     pub fn new(bytes_max: u64, budget: &Budget) -> Self {
         let expected = usize::try_from(bytes_max / COLUMN_BYTES).unwrap_or(usize::MAX).max(16);
         let columns = Cache::with_weighter(expected, bytes_max, Bytes);
-        ColumnCache { columns, budget: budget.clone(), bytes_max }
+        ColumnCache { columns, seen: Cache::new(expected * 4), budget: budget.clone(), bytes_max }
     }
 
     /// The rows `rows` of the column at `place`, if it is kept.
@@ -66,6 +68,16 @@ impl ColumnCache {
     /// Whether the column at `place` is kept.
     pub fn has(&self, place: ColumnPlace) -> bool {
         self.columns.peek(&place).is_some()
+    }
+
+    /// Whether somebody asked for this column before: a column is kept from the second time on, since
+    /// decoding it whole costs more than the part that is wanted now.
+    pub fn was_asked(&self, place: ColumnPlace) -> bool {
+        let was_asked = self.seen.get(&place).is_some();
+        if !was_asked {
+            self.seen.insert(place, ());
+        }
+        was_asked
     }
 
     /// Keeps a whole column, if there is room for it.
@@ -115,6 +127,15 @@ mod tests {
         assert!(cache.get((FileNumber(2), 199), 10..12).is_none());
         drop(cache);
         assert_eq!(budget.held_bytes(Share::Caches), 0);
+    }
+
+    #[test]
+    fn the_second_time_is_told_from_the_first() {
+        let cache = ColumnCache::new(1 << 20, &Budget::unlimited());
+        let place = (FileNumber(1), 1);
+        assert!(!cache.was_asked(place));
+        assert!(cache.was_asked(place));
+        assert!(!cache.was_asked((FileNumber(1), 2)));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::exec::{self, Cancel, Context};
 use crate::export;
 use crate::format::json;
 use crate::format::output::{PIECE_BYTES, Piece};
+use crate::metrics::{Lang, Status};
 use crate::range;
 
 /// Writes to the body of an answer, a piece at a time.
@@ -62,10 +63,16 @@ async fn written(
     let context = state.context(cancel);
     let (sender, mut pieces) = mpsc::channel(2);
     let (failed, failure) = oneshot::channel();
+    let running = state.metrics.begin(Lang::Range, &state.clock);
     tokio::task::spawn_blocking(move || {
         let mut writer = BodyWriter { buffer: Vec::new(), pieces: sender };
         let done = work(&context, &mut writer);
         let sent = done.and_then(|()| writer.send(true).map_err(Error::Output));
+        match &sent {
+            Ok(()) => running.end(Status::Ok),
+            Err(Error::Output(_)) => drop(running), // the client went away
+            Err(_) => running.end(Status::Error),
+        }
         if let Err(error) = sent {
             // Nobody listens any more once the answer has begun.
             let _ = failed.send(error);

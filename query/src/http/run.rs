@@ -7,6 +7,7 @@ use crate::exec::{Cancel, Context};
 use crate::format::json::{self, Layout};
 use crate::format::{Closed, Output, csv};
 use crate::influxql::{self, Answer, Scope, Statement};
+use crate::metrics::{Lang, Status};
 
 enum Writer {
     Json(json::Writer),
@@ -27,6 +28,7 @@ pub fn run(
         policy: request.policy.as_deref(),
         now: state.clock.unix_ns(),
     };
+    let running = state.metrics.begin(Lang::Influxql, &state.clock);
     let context = state.context(cancel.clone());
     let layout =
         Layout { time: request.time, chunk_rows: request.chunk_rows, rows_max: state.rows_max };
@@ -34,18 +36,21 @@ pub fn run(
         true => Writer::Csv(csv::Writer::new(output, request.time)),
         false => Writer::Json(json::Writer::new(output, layout)),
     };
-    if write(writer, statements, request.reads_only, &scope, &context) == Err(Closed) {
-        cancel.cancel(); // nobody reads on: what still runs may stop
+    match write(writer, statements, request.reads_only, &scope, &context) {
+        Ok(true) => running.end(Status::Ok),
+        Ok(false) => running.end(Status::Error),
+        Err(Closed) => cancel.cancel(), // nobody reads on: what still runs may stop
     }
 }
 
+/// Whether all statements went well.
 fn write(
     mut writer: Writer,
     statements: &[(Statement, String)],
     reads_only: bool,
     scope: &Scope<'_>,
     context: &Context,
-) -> Result<(), Closed> {
+) -> Result<bool, Closed> {
     let mut all_well = true;
     for (statement, text) in statements {
         let answer = match all_well {
@@ -62,9 +67,10 @@ fn write(
         all_well &= writer.statement(answer, warning.as_slice())?;
     }
     match writer {
-        Writer::Json(writer) => writer.finish(),
-        Writer::Csv(writer) => writer.finish(),
+        Writer::Json(writer) => writer.finish()?,
+        Writer::Csv(writer) => writer.finish()?,
     }
+    Ok(all_well)
 }
 
 impl Writer {
