@@ -5,7 +5,9 @@
 //! large one is made part by part, and the threads share the work within it.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 
 use rayon::prelude::*;
 
@@ -21,17 +23,38 @@ const WAVE: usize = 8;
 /// Rows that one output series may have to be made whole in a wave.
 const WAVE_ROWS: u64 = 16 * 1024;
 
+/// Rows of a part from which on it pays to make the next one while this one is written out.
+const AHEAD_ROWS: usize = 2048;
+
 /// The parts of an answer, in order. After an error there are no more.
+///
+/// While the caller writes a long part out, a thread of the pool makes the next one.
 pub struct SeriesStream {
-    /// `None`: an answer without rows.
-    shared: Option<Arc<Shared>>,
-    next_group: usize,
-    current: Option<Run>,
-    ready: VecDeque<Series>,
+    source: Source,
     /// A part is held back until it is known whether its series goes on.
     held: Option<Series>,
     skip: u64,
     left: u64,
+}
+
+/// Where the next part comes from.
+enum Source {
+    /// There are no more.
+    Done,
+    /// It is made when it is asked for.
+    Idle(Box<Producer>),
+    /// It is being made.
+    Ahead(Receiver<Made>),
+}
+
+type Made = (Box<Producer>, Result<Option<Series>>);
+
+/// Makes part after part, whichever series they belong to.
+struct Producer {
+    shared: Arc<Shared>,
+    next_group: usize,
+    current: Option<Run>,
+    ready: VecDeque<Series>,
 }
 
 enum Run {
@@ -55,32 +78,28 @@ impl Run {
     }
 }
 
-impl SeriesStream {
-    /// An answer without rows.
-    pub(super) fn empty() -> SeriesStream {
-        SeriesStream {
-            shared: None,
-            next_group: 0,
-            current: None,
-            ready: VecDeque::new(),
-            held: None,
-            skip: 0,
-            left: 0,
-        }
-    }
-
-    /// The answer of a prepared query.
-    pub(super) fn new(shared: Shared) -> SeriesStream {
-        SeriesStream {
-            skip: shared.plan.series_offset,
-            left: shared.plan.series_limit.unwrap_or(u64::MAX),
-            shared: Some(Arc::new(shared)),
-            ..SeriesStream::empty()
-        }
+impl Producer {
+    /// Makes the next part on a thread of the pool, if there is one.
+    fn ahead(mut self: Box<Self>) -> Source {
+        let Some(pool) = self.shared.means.pool.clone() else { return Source::Idle(self) };
+        let (sender, made) = mpsc::sync_channel(1);
+        pool.spawn(move || {
+            // A panic is one of our bugs: it ends this answer, not the process. The sender goes
+            // with it, and whoever waits for the part panics in turn.
+            let made = std::panic::catch_unwind(AssertUnwindSafe(move || {
+                let part = self.pull();
+                (self, part)
+            }));
+            if let Ok(made) = made {
+                let _ = sender.send(made); // nobody may want it any more
+            }
+        });
+        Source::Ahead(made)
     }
 
     /// The next part, whichever series it belongs to.
-    fn pull(&mut self, shared: &Shared) -> Result<Option<Series>> {
+    fn pull(&mut self) -> Result<Option<Series>> {
+        let shared = &*self.shared.clone();
         loop {
             if let Some(part) = self.ready.pop_front() {
                 return Ok(Some(part));
@@ -136,6 +155,41 @@ impl SeriesStream {
         }
         left.min(pool.current_num_threads() * WAVE)
     }
+}
+
+impl SeriesStream {
+    /// An answer without rows.
+    pub(super) fn empty() -> SeriesStream {
+        SeriesStream { source: Source::Done, held: None, skip: 0, left: 0 }
+    }
+
+    /// The answer of a prepared query.
+    pub(super) fn new(shared: Shared) -> SeriesStream {
+        let (skip, left) =
+            (shared.plan.series_offset, shared.plan.series_limit.unwrap_or(u64::MAX));
+        let shared = Arc::new(shared);
+        let producer = Producer { shared, next_group: 0, current: None, ready: VecDeque::new() };
+        SeriesStream { source: Source::Idle(Box::new(producer)), held: None, skip, left }
+    }
+
+    /// The next part, whichever series it belongs to.
+    fn pull(&mut self) -> Result<Option<Series>> {
+        let (producer, part) = match std::mem::replace(&mut self.source, Source::Done) {
+            Source::Done => return Ok(None),
+            Source::Idle(mut producer) => {
+                let part = producer.pull();
+                (producer, part)
+            }
+            Source::Ahead(made) => made.recv().expect("a part is made or its thread panics"),
+        };
+        let part = part?;
+        self.source = match &part {
+            None => Source::Done,
+            Some(part) if part.times.len() >= AHEAD_ROWS => producer.ahead(),
+            Some(_) => Source::Idle(producer),
+        };
+        Ok(part)
+    }
 
     /// Counts output series; whether this part is shown, or `None` when the answer is complete.
     fn admit(&mut self, is_new: bool) -> Option<bool> {
@@ -153,13 +207,9 @@ impl SeriesStream {
     }
 
     fn advance(&mut self) -> Result<Option<Series>> {
-        let Some(shared) = self.shared.clone() else { return Ok(None) };
         let mut skipped: Option<Series> = None;
         loop {
-            let Some(part) = self.pull(&shared)? else {
-                self.shared = None;
-                return Ok(self.held.take());
-            };
+            let Some(part) = self.pull()? else { return Ok(self.held.take()) };
             let last = self.held.as_ref().or(skipped.as_ref());
             let is_new = last.is_none_or(|last| !Arc::ptr_eq(&last.head, &part.head));
             if !is_new && skipped.is_some() {
@@ -167,7 +217,7 @@ impl SeriesStream {
             }
             match self.admit(is_new) {
                 None => {
-                    self.shared = None;
+                    self.source = Source::Done;
                     return Ok(self.held.take());
                 }
                 Some(false) => skipped = Some(part),
@@ -189,7 +239,7 @@ impl Iterator for SeriesStream {
     fn next(&mut self) -> Option<Result<Series>> {
         let next = self.advance();
         if next.is_err() {
-            self.shared = None;
+            self.source = Source::Done;
             self.held = None;
         }
         next.transpose()
