@@ -70,8 +70,8 @@ impl ColumnCache {
         self.columns.peek(&place).is_some()
     }
 
-    /// Whether somebody asked for this column before: a column is kept from the second time on, since
-    /// decoding it whole costs more than the part that is wanted now.
+    /// Whether somebody asked for this column before: a column is kept from the second time on,
+    /// since decoding it whole costs more than the part that is wanted now.
     pub fn was_asked(&self, place: ColumnPlace) -> bool {
         let was_asked = self.seen.get(&place).is_some();
         if !was_asked {

@@ -97,8 +97,8 @@ impl PointsMemtable {
         range.overlaps(&buffer.span()) && buffer.has_rows(range, &self.shapes.read().list)
     }
 
-    /// Number of rows of a series within `range` when they are kept in order of time, so that a part
-    /// of them can be read at the cost of that part; `None` when they are not.
+    /// Number of rows of a series within `range` when they are kept in order of time, so that a
+    /// part of them can be read at the cost of that part; `None` when they are not.
     pub fn sorted_rows(&self, series: SeriesId, range: TimeRange) -> Option<usize> {
         let shard = self.shard(series).lock();
         let Some(buffer) = shard.buffer(series) else { return Some(0) };
