@@ -46,7 +46,13 @@ fn write(store: &Store, ids: [KeyspaceId; 2], writer: usize, count: u64) -> Resu
         batch.put(id, format!("{writer}-{:02}", count % KEYS).as_bytes(), &value);
         batch.put(id, format!("{writer}-last").as_bytes(), &count.to_le_bytes());
     }
-    store.write(&batch, WriteOptions::default()).map(drop)
+    loop {
+        match store.write(&batch, WriteOptions::default()) {
+            // On a slow machine flushes fall behind: nothing was stored, so try again.
+            Err(Error::Busy { .. }) => {}
+            outcome => return outcome.map(drop),
+        }
+    }
 }
 
 /// The count that the store shows for `writer`, when all of it fits together.
