@@ -2,5 +2,6 @@
 
 mod answers;
 mod case_file;
+mod files;
 mod http;
 mod parser;
