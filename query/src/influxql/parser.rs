@@ -1,8 +1,8 @@
 //! Tokens to statements, by recursive descent.
 //!
 //! The messages of a text that is not InfluxQL are those of InfluxDB 1.x: `found X, expected Y at
-//! line N, char M`. A text that nests deeper than [`DEPTH_MAX`] or chains more than
-//! [`OPERATORS_MAX`] operators is refused, so that no text can exhaust the stack.
+//! line N, char M`. A text that nests deeper than `DEPTH_MAX` or chains more than
+//! `OPERATORS_MAX` operators is refused, so that no text can exhaust the stack.
 
 mod expr;
 mod manage;
