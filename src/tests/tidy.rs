@@ -233,14 +233,15 @@ fn unsafe_stays_in_its_rooms() {
 
 #[test]
 fn no_text_names_a_machine() {
-    let words = ["/work/", "artifactory", "/tmp/wt"];
+    // Spelled apart, so that this file does not find itself.
+    let words = [["/wo", "rk/"], ["artif", "actory"], ["/tmp", "/wt"]].map(|word| word.concat());
     let tracked = Command::new("git").args(["ls-files"]).current_dir(root()).output();
     let Ok(tracked) = tracked else { return };
     let mut findings = Vec::new();
     for name in String::from_utf8_lossy(&tracked.stdout).lines() {
         let Ok(text) = fs::read_to_string(root().join(name)) else { continue };
         for (index, line) in text.lines().enumerate() {
-            if name != "src/tests/tidy.rs" && words.iter().any(|w| line.contains(w)) {
+            if words.iter().any(|w| line.contains(w.as_str())) {
                 findings.push(format!("{name}:{}: {}", index + 1, line.trim()));
             }
         }
