@@ -89,10 +89,35 @@ fn points_go_in_and_come_out_by_commands() {
     let (code, out, _) = run(&["query", "--format", "csv"], &["SELECT f FROM m LIMIT 1"], "");
     assert_eq!((code, out.lines().next()), (Some(0), Some("name,tags,time,f")));
 
-    let file = dir.path().join("m.csv");
-    let (code, _, err) = run(&["export"], &["--measurement", "m", "--output", path(&file)], "");
+    let out = tempfile::tempdir().expect("a folder");
+    let file = out.path().join("m.csv");
+    let some = ["--measurement", "m", "--from", "2", "--to", "never", "--format", "csv"];
+    let to_file = [&some[..], &["--output", path(&file)]].concat();
+    let (code, _, err) = run(&["export"], &to_file, "");
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("parameter \"to\""), "{err}");
+    let to_file: Vec<&str> =
+        to_file.into_iter().map(|word| if word == "never" { "3000000000" } else { word }).collect();
+    let (code, _, err) = run(&["export"], &to_file, "");
     assert_eq!(code, Some(0), "{err}");
-    assert!(file.is_file());
+    let text = std::fs::read_to_string(&file).expect("it was written");
+    assert_eq!(text.lines().count(), 2, "a header, and the row at 2: {text}");
+    let (code, _, err) = run(&["export"], &to_file, "");
+    assert_eq!((code, err.contains("exists")), (Some(1), true), "{err}");
+
+    let folder = out.path().join("all/");
+    let day = 86_400_000_000_000_i64;
+    let later = format!("m,h=a f=1 {day}\nother,h=a s=\"x\" {day}\n");
+    assert_eq!(run(&["write"], &[], &later).0, Some(0));
+    let (code, _, err) = run(&["export"], &["--output", path(&folder)], "");
+    assert_eq!(code, Some(0), "{err}");
+    for name in ["m/date=1970-01-01", "m/date=1970-01-02", "other/date=1970-01-02"] {
+        let file = folder.join(format!("measurement={name}/part-0.parquet"));
+        let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"), "{name} is Parquet");
+    }
+    let csv = ["--format", "csv", "--output", path(&folder)];
+    assert_eq!(run(&["export"], &csv, "").0, Some(2), "a folder is Parquet");
 
     // The server holds the lock.
     let (code, _, err) = outcome(&firndb(&["check", path(dir.path())], ""));
@@ -105,7 +130,6 @@ fn points_go_in_and_come_out_by_commands() {
     assert!(err.contains("choose another --data-dir"), "{err}");
     assert_eq!(server.stop(), Some(0), "a clean stop");
 
-    std::fs::remove_file(&file).expect("the export is ours");
     let (code, out, err) = outcome(&firndb(&["check", &data], ""));
     assert_eq!((code, out.ends_with("ok\n")), (Some(0), true), "{out} {err}");
     let (code, _, _) = run(&["query"], &["SHOW DATABASES"], "");
