@@ -6,6 +6,7 @@
 //! - bytes are durable after `File::sync`, names after `Fs::sync_dir` of their folder, not before;
 //! - reads and writes may be short and may be interrupted: use the `*_exact`/`*_all` helpers.
 
+pub mod copy;
 pub mod real;
 #[cfg(any(test, feature = "testing"))]
 pub mod sim;

@@ -3,12 +3,16 @@
 //! - [`commit`]: the way of a batch in;
 //! - [`reading`]: the ways out;
 //! - [`jobs`] and [`install`]: flush and compaction, and what their end changes;
+//! - [`export`], [`import`] and [`checkpoint`]: tables out, in, and to another folder;
 //! - [`requests`]: what callers ask for beside reads and writes.
 //!
 //! Lock order: `manifest` before `commit` before a picture; `schedule` is taken alone or under
 //! none of them. No file operation runs under `commit`.
 
+mod checkpoint;
 mod commit;
+mod export;
+mod import;
 mod install;
 mod jobs;
 mod reading;
@@ -40,6 +44,8 @@ use crate::wal::{LogPosition, Wal, WalMetrics};
 use crate::{Error, Result};
 
 pub use commit::Commit;
+pub use export::{Export, ExportedKeyspace, ExportedTable, PendingExport};
+pub use import::{Import, TableSource, Transfer};
 pub use reading::ScanOptions;
 
 /// Bytes by which the memtables grow before the budget is told.
@@ -290,17 +296,17 @@ impl Kernel {
 
     /// Seals the active memtable of `keyspace`, if it has one, and queues its flush.
     pub fn seal(&self, keyspace: &Arc<KeyspaceState>, reason: FlushReason) {
-        let commits = self.commits.lock();
-        let Some(slot) = keyspace.active() else { return };
-        slot.set_reason(reason);
-        keyspace.change_picture(|picture| {
-            picture.sealed.insert(0, slot.clone());
-            picture.active = None;
-        });
-        drop(commits);
-        self.memory.seal(&slot);
+        let sealed = seal_active(&self.commits.lock(), keyspace, reason);
+        if let Some(slot) = sealed {
+            self.queue_flush(keyspace, &slot);
+            self.signal.raise();
+        }
+    }
+
+    /// Queues the flush of a memtable that was just sealed.
+    fn queue_flush(&self, keyspace: &Arc<KeyspaceState>, slot: &MemtableSlot) {
+        self.memory.seal(slot);
         self.schedule.lock().flush_due(keyspace);
-        self.signal.raise();
     }
 
     /// Seals the largest active memtables until the active ones together are within the limit.
@@ -357,6 +363,21 @@ impl Kernel {
         });
         oldest.min().unwrap_or(current).min(current)
     }
+}
+
+/// Seals the active memtable of `keyspace`, if it has one. Under the commit lock.
+fn seal_active(
+    _commits: &Commits,
+    keyspace: &KeyspaceState,
+    reason: FlushReason,
+) -> Option<Arc<MemtableSlot>> {
+    let slot = keyspace.active()?;
+    slot.set_reason(reason);
+    keyspace.change_picture(|picture| {
+        picture.sealed.insert(0, slot.clone());
+        picture.active = None;
+    });
+    Some(slot)
 }
 
 impl std::fmt::Debug for Kernel {

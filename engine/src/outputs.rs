@@ -7,7 +7,7 @@
 //! Invariant: files of a job that did not get as far as its edit are removed when it drops; files
 //! that an edit may name are never removed here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::fs::Fs;
@@ -48,10 +48,27 @@ pub struct Outputs {
 
 /// Files that no edit names; removed on drop.
 #[derive(Debug)]
-struct Unnamed {
+pub(crate) struct Unnamed {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
     numbers: Vec<FileNumber>,
+}
+
+impl Unnamed {
+    /// No files yet.
+    pub fn new(fs: Arc<dyn Fs>, dir: &Path) -> Self {
+        Unnamed { fs, dir: dir.to_owned(), numbers: Vec::new() }
+    }
+
+    /// A file begins.
+    pub fn push(&mut self, number: FileNumber) {
+        self.numbers.push(number);
+    }
+
+    /// An edit is about to name the files: whatever becomes of it, they stay.
+    pub fn keep(&mut self) {
+        self.numbers.clear();
+    }
 }
 
 impl Drop for Unnamed {
@@ -74,7 +91,7 @@ pub struct DurableOutputs {
 impl DurableOutputs {
     /// An edit is about to name the files: whatever becomes of it, they stay.
     pub fn keep(mut self) -> Vec<DurableTable> {
-        self.files.numbers.clear();
+        self.files.keep();
         self.tables
     }
 }
@@ -82,8 +99,7 @@ impl DurableOutputs {
 impl Outputs {
     /// No table yet.
     pub fn new(options: OutputOptions) -> Self {
-        let files =
-            Unnamed { fs: options.fs.clone(), dir: options.dir.clone(), numbers: Vec::new() };
+        let files = Unnamed::new(options.fs.clone(), &options.dir);
         let (done, last_key) = (Vec::new(), Vec::new());
         Outputs { options, builder: None, last_key, done, files }
     }
@@ -108,7 +124,7 @@ impl Outputs {
         let number = self.options.numbers.take();
         let path = table_path(&self.options.dir, number);
         let file = self.options.fs.create(&path).map_err(|e| Error::io(&path, "create", e))?;
-        self.files.numbers.push(number);
+        self.files.push(number);
         Ok((number, TableBuilder::new(file, path, number, &self.options.table)))
     }
 }

@@ -21,6 +21,7 @@ use std::sync::atomic::Ordering;
 
 use crate::background::Step;
 use crate::batch::BatchOps;
+use crate::clock::Clock;
 use crate::coding::DecodeError;
 use crate::folder::{FileKind, LOCK};
 use crate::fs::Fs;
@@ -64,7 +65,8 @@ pub(crate) fn open(options: Options, progress: &dyn Fn(OpenProgress)) -> Result<
     let next = FileNumber(seen.map_or(1, |number| number.0 + 1));
     let next = loaded.as_ref().map_or(next, |loaded| loaded.state.next_file.max(next));
     let numbers = Arc::new(FileNumbers::from(next));
-    let store_id = loaded.as_ref().map_or_else(|| new_store_id(&options), |l| l.store_id);
+    let store_id =
+        loaded.as_ref().map_or_else(|| new_store_id(&*options.clock, &dir), |l| l.store_id);
     let clock = options.clock.clone();
     let manifest = Manifest::new(fs, &dir, clock, numbers.clone(), store_id, loaded);
     let kernel = Kernel::new(options, lock, manifest, numbers);
@@ -114,10 +116,10 @@ fn check_is_new(dir: &Path, names: &[String]) -> Result<()> {
 }
 
 /// An identity that no other store has: when and where it was made.
-fn new_store_id(options: &Options) -> u128 {
-    let mut bytes = options.clock.unix_ns().to_le_bytes().to_vec();
-    bytes.extend(options.clock.monotonic_ns().to_le_bytes());
-    bytes.extend(options.dir.as_os_str().as_encoded_bytes());
+pub(crate) fn new_store_id(clock: &dyn Clock, dir: &Path) -> u128 {
+    let mut bytes = clock.unix_ns().to_le_bytes().to_vec();
+    bytes.extend(clock.monotonic_ns().to_le_bytes());
+    bytes.extend(dir.as_os_str().as_encoded_bytes());
     xxhash_rust::xxh3::xxh3_128(&bytes)
 }
 

@@ -1,6 +1,7 @@
 //! The store: open, write, read, flush, compact, check, close. It coordinates; every decision and
 //! every format lives in another file.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,7 +17,10 @@ use crate::scan::Value;
 use crate::snapshot::Snapshot;
 use crate::{Error, Result};
 
-pub use crate::kernel::{Commit, ScanOptions};
+pub use crate::kernel::{
+    Commit, Export, ExportedKeyspace, ExportedTable, Import, PendingExport, ScanOptions,
+    TableSource, Transfer,
+};
 pub use crate::recovery::OpenProgress;
 
 /// How one write is done.
@@ -214,6 +218,32 @@ impl Store {
     pub fn check(&self, deep: bool, progress: &dyn Fn(u64, u64)) -> Result<CheckReport> {
         self.kernel().check_open()?;
         check::run(self.kernel(), deep, progress)
+    }
+
+    /// Its identity: no other store has it, unless its folder is a copy.
+    pub fn id(&self) -> u128 {
+        self.kernel().manifest.lock().store_id()
+    }
+
+    /// Fixes one moment of keyspaces, to take their tables out. Writers go on: nothing is waited
+    /// for but the lock that gives batches their numbers.
+    pub fn begin_export(&self, keyspaces: &[KeyspaceId]) -> Result<PendingExport> {
+        self.kernel().begin_export(keyspaces)
+    }
+
+    /// Begins to take table files in, as new keyspaces.
+    pub fn begin_import(&self) -> Result<Import> {
+        self.kernel().begin_import()
+    }
+
+    /// Makes a store in the empty or missing folder `dir` that holds what this one holds now, by
+    /// hard links where the file system can, else by copies.
+    ///
+    /// # Errors
+    /// `Invalid` when the folder is not empty. What a failed or cancelled checkpoint leaves does
+    /// not open as a store.
+    pub fn checkpoint(&self, dir: &Path, is_cancelled: &dyn Fn() -> bool) -> Result<()> {
+        self.kernel().checkpoint(dir, is_cancelled)
     }
 
     /// Numbers of the store as they are now.

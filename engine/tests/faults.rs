@@ -188,7 +188,12 @@ fn look_damaged(fs: SimFs, allowed: &[State]) -> Result<bool, String> {
 /// A store whose process was killed, and what it may hold: without a clean close nothing says that
 /// the very last record of log and manifest was synced, so damage there looks like a torn tail.
 fn killed_store(seed: u64) -> (SimFs, Vec<State>) {
-    let script = Script::random(seed, 70, Durability::Always);
+    let mut script = Script::random(seed, 70, Durability::Always);
+    // The last step is the last record of the log, so that it is the one that damage may cost.
+    while !matches!(script.steps.last(), Some(Step::Write(_))) {
+        script.steps.pop();
+        script.states.pop();
+    }
     let fs = script::new_fs(1);
     let mut run = Run::open(Arc::new(fs.clone()), script.durability).expect("nothing fails");
     for step in &script.steps {

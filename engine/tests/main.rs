@@ -6,3 +6,4 @@ mod model;
 mod planted;
 mod script;
 mod threads;
+mod transfer;

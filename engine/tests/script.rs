@@ -13,9 +13,12 @@ use firndb_engine::clock::ManualClock;
 use firndb_engine::fs::Fs;
 use firndb_engine::fs::sim::{Rng, SimFs};
 use firndb_engine::hooks::{Hooks, Plain};
+use firndb_engine::key::KeyspaceId;
 use firndb_engine::options::{Background, Durability, HookResolver, KeyspaceOptions, Options};
 use firndb_engine::scan::bounds::Bounds;
-use firndb_engine::store::{CompactOptions, ScanOptions, Store, WriteOptions};
+use firndb_engine::store::{
+    CompactOptions, ScanOptions, Store, TableSource, Transfer, WriteOptions,
+};
 use firndb_engine::{Error, Result};
 use parking_lot::Mutex;
 
@@ -47,6 +50,8 @@ pub enum Step {
     Drop(&'static str),
     Flush(Option<&'static str>),
     Compact(Option<&'static str>),
+    /// Exports the first keyspace and imports it as the second, whatever that held.
+    Copy(&'static str, &'static str, Transfer),
     Sync,
     Maintain,
     Reopen,
@@ -112,6 +117,14 @@ impl Script {
             18..20 => Step::Reopen,
             20..22 => Step::Maintain,
             22..26 => Step::Sync,
+            26..29 => match pick(rng) {
+                Some(from) => {
+                    let all = if comes_and_goes { 3 } else { state.len() as u64 };
+                    let transfer = if rng.one_in(2) { Transfer::Copy } else { Transfer::Link };
+                    Step::Copy(from, KEYSPACES[rng.below(all) as usize], transfer)
+                }
+                None => Step::Sync,
+            },
             _ => Step::Write(self.random_batch(rng)),
         }
     }
@@ -156,6 +169,10 @@ pub fn apply(step: &Step, state: &mut State) -> bool {
     match step {
         Step::Create(name) => drop(state.entry((*name).into()).or_default()),
         Step::Drop(name) => return state.remove(*name).is_some(),
+        Step::Copy(from, to, _) => {
+            let Some(map) = state.get(*from).cloned() else { return false };
+            state.insert((*to).into(), map);
+        }
         Step::Write(operations) => {
             if !operations.iter().all(|op| state.contains_key(op.keyspace)) {
                 return false;
@@ -299,6 +316,10 @@ impl Run {
             Step::Compact(name) => {
                 self.store().compact(every(name)?, CompactOptions::default(), &|| false)?;
             }
+            Step::Copy(from, to, transfer) => {
+                copy_keyspace(self.store(), id(from)?, to, *transfer)?;
+                return Ok(true);
+            }
             Step::Sync => {
                 self.store().sync()?;
                 return Ok(true);
@@ -314,6 +335,22 @@ impl Run {
         }
         Ok(self.durability == Durability::Always)
     }
+}
+
+/// Exports the keyspace `from` and imports it as `to`, in place of what is there.
+pub fn copy_keyspace(store: &Store, from: KeyspaceId, to: &str, how: Transfer) -> Result<()> {
+    let export = store.begin_export(&[from])?.wait(&|| false)?;
+    let mut import = store.begin_import()?;
+    for keyspace in &export.keyspaces {
+        import.keyspace(to, keyspace.options.clone())?;
+        for table in &keyspace.tables {
+            let (path, is_final) = (table.path().to_owned(), table.meta().is_final);
+            let source = TableSource { path, place: table.place, is_final };
+            import.table(&source, how, &mut |_| Ok(()))?;
+        }
+    }
+    let old: Vec<_> = store.keyspace(to).into_iter().map(|keyspace| keyspace.id).collect();
+    import.commit(&old, export.seq, "script").map(drop)
 }
 
 /// Runs a whole script and closes the store.

@@ -59,6 +59,7 @@ impl Kernel {
         let _committed = manifest.commit(edit)?;
         {
             let mut commits = self.commits.lock();
+            slot.set_flushed(version.clone());
             let old = keyspace.change_picture(|picture| {
                 picture.version = version;
                 picture.sealed.pop();

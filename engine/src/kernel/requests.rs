@@ -10,7 +10,7 @@ use crate::compaction::pick::pick_all;
 use crate::key::KeyspaceId;
 use crate::keyspace::{FlushReason, Keyspace, KeyspaceState, MemtableSlot};
 use crate::levels::Version;
-use crate::manifest::edit::Edit;
+use crate::manifest::edit::{CommittedEdit, Edit};
 use crate::options::{KeyspaceOptions, Policy};
 use crate::{Error, Result};
 
@@ -26,9 +26,7 @@ impl Kernel {
 
     pub fn create_keyspace(&self, name: &str, options: &KeyspaceOptions) -> Result<Keyspace> {
         self.check_writable()?;
-        if name.is_empty() || name.len() > self.options.key_bytes_max {
-            return Err(Error::Invalid { reason: "a keyspace needs a name".to_owned() });
-        }
+        self.check_name(name)?;
         let mut manifest = self.manifest.lock();
         {
             let registry = self.registry.read();
@@ -54,44 +52,48 @@ impl Kernel {
         Ok(state.handle())
     }
 
+    pub fn check_name(&self, name: &str) -> Result<()> {
+        if name.is_empty() || name.len() > self.options.key_bytes_max {
+            return Err(Error::Invalid { reason: "a keyspace needs a name".to_owned() });
+        }
+        Ok(())
+    }
+
     pub fn drop_keyspaces(&self, ids: &[KeyspaceId], reason: &str) -> Result<()> {
         self.check_writable()?;
         let mut manifest = self.manifest.lock();
-        let mut dropped: Vec<Arc<KeyspaceState>> = {
-            let registry = self.registry.read();
-            ids.iter().filter_map(|id| registry.get(*id).cloned()).collect()
-        };
-        dropped.sort_by_key(|keyspace| keyspace.id);
-        dropped.dedup_by_key(|keyspace| keyspace.id);
+        let dropped = self.existing(ids);
         if dropped.is_empty() {
             return Ok(());
         }
-        let mark = |is_dropped: bool| {
-            let _commits = self.commits.lock();
-            let mark = |k: &Arc<KeyspaceState>| k.is_dropped.store(is_dropped, Ordering::Release);
-            dropped.iter().for_each(mark);
-        };
-        mark(true);
+        self.mark_dropped(&dropped, true);
         let mut edit = Edit::new(self.options.clock.unix_ns(), format!("drop: {reason}"));
         dropped.iter().for_each(|keyspace| edit.drop_keyspace(keyspace.id));
         let committed = manifest.commit(edit).map_err(|error| {
-            mark(false);
+            self.mark_dropped(&dropped, false);
             self.fail(error)
         })?;
         for keyspace in &dropped {
             self.registry.write().remove(keyspace.id);
+        }
+        self.forget(&dropped, &committed);
+        drop(manifest);
+        self.signal.raise();
+        Ok(())
+    }
+
+    /// Lets go of what dropped keyspaces hold, in memory and on disk.
+    pub(super) fn forget(&self, dropped: &[Arc<KeyspaceState>], committed: &CommittedEdit) {
+        for keyspace in dropped {
             let old = {
                 let mut commits = self.commits.lock();
                 commits.dirty.remove(&keyspace.id);
                 keyspace.change_picture(|picture| *picture = Default::default())
             };
-            old.version.tables().for_each(|(_, table)| table.set_obsolete(&committed));
+            old.version.tables().for_each(|(_, table)| table.set_obsolete(committed));
             old.sealed.iter().for_each(|slot| self.memory.forget_sealed(slot));
             old.active.iter().for_each(|slot| self.memory.forget_active(slot));
         }
-        drop(manifest);
-        self.signal.raise();
-        Ok(())
     }
 
     pub fn set_policy(&self, id: KeyspaceId, policy: Policy) -> Result<()> {
@@ -119,15 +121,27 @@ impl Kernel {
             self.seal(keyspace, FlushReason::Manual);
             waiting.extend(keyspace.picture().sealed.iter().map(|s| (keyspace.clone(), s.clone())));
         }
-        loop {
-            let seen = self.signal.now();
+        self.wait_for_jobs(failures, &mut || {
             let is_sealed = |(keyspace, slot): &(Arc<KeyspaceState>, Arc<MemtableSlot>)| {
                 keyspace.picture().sealed.iter().any(|other| Arc::ptr_eq(other, slot))
             };
             while waiting.last().is_some_and(|last| !is_sealed(last)) {
                 waiting.pop();
             }
-            if waiting.is_empty() {
+            Ok(waiting.is_empty())
+        })
+    }
+
+    /// Runs jobs, or waits for them, until `is_done`. `failures` is the number of jobs that had
+    /// failed when the caller began: one more ends the wait.
+    pub fn wait_for_jobs(
+        self: &Arc<Self>,
+        failures: u64,
+        is_done: &mut dyn FnMut() -> Result<bool>,
+    ) -> Result<()> {
+        loop {
+            let seen = self.signal.now();
+            if is_done()? {
                 return Ok(());
             }
             self.check_writable()?;

@@ -1,9 +1,10 @@
 //! A memtable in the store's hands: who still writes to it, what it weighs, what log it needs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::key::{FileNumber, Seq};
+use crate::levels::Version;
 use crate::memtable::Memtable;
 use crate::wal::LogPosition;
 
@@ -70,6 +71,8 @@ pub(crate) struct MemtableSlot {
     reason: AtomicUsize,
     /// Sealed, left by its writers and counted as sealed: may be flushed.
     is_ready: AtomicBool,
+    /// The tables of the keyspace just after its flush: what was written up to its seal.
+    flushed: OnceLock<Arc<Version>>,
 }
 
 impl MemtableSlot {
@@ -91,6 +94,7 @@ impl MemtableSlot {
             counted_bytes: AtomicUsize::new(0),
             reason: AtomicUsize::new(FlushReason::Size as usize),
             is_ready: AtomicBool::new(false),
+            flushed: OnceLock::new(),
         })
     }
 
@@ -148,6 +152,16 @@ impl MemtableSlot {
     /// It may be flushed.
     pub fn set_ready(&self) {
         self.is_ready.store(true, Ordering::SeqCst);
+    }
+
+    /// The tables of the keyspace just after its flush.
+    pub fn flushed(&self) -> Option<&Arc<Version>> {
+        self.flushed.get()
+    }
+
+    /// It was flushed, and these are the tables now.
+    pub fn set_flushed(&self, version: Arc<Version>) {
+        assert!(self.flushed.set(version).is_ok(), "a memtable is flushed once");
     }
 
     /// Why it was sealed.

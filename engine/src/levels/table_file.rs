@@ -32,7 +32,8 @@ impl TableFile {
     /// The table that `meta` describes. Reads nothing.
     pub fn open(meta: TableMeta, cache: &Cache, graveyard: &Arc<Graveyard>) -> Result<Arc<Self>> {
         let path = table_path(&graveyard.dir, meta.number);
-        let table = Table::open(graveyard.fs.clone(), path, meta.number, cache)?;
+        let (fs, number) = (graveyard.fs.clone(), meta.number);
+        let table = Table::open_written_as(fs, path, number, meta.written_as, cache)?;
         let obsolete = AtomicBool::new(false);
         Ok(Arc::new(TableFile { meta, table, obsolete, graveyard: graveyard.clone() }))
     }

@@ -16,6 +16,7 @@ fn table(number: u64, smallest: &str, largest: &str) -> Arc<TableFile> {
     let graveyard = Graveyard::new(fs, Path::new("/db"), Box::new(|| {}));
     let meta = TableMeta {
         number: FileNumber(number),
+        written_as: FileNumber(number),
         bytes: 1,
         entries: 1,
         deletes: 0,

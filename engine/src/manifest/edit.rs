@@ -17,7 +17,8 @@
 //!             | 2 merge_min varint, merge_max varint, ratio f64, runs_max varint
 //! compression := 0 store's default | 1 none | 2 zstd, level i32
 //! table  := number, bytes, entries, deletes, raw_bytes, min_seq, max_seq varint | flags u8
-//!           | smallest slice | largest slice
+//!           | [ written_as varint ] | smallest slice | largest slice
+//! flags  := 1 final | 2 written under another number (version 2), which follows
 //! ```
 //!
 //! Ladder: a job *plans*, writes tables, makes them durable, names them in an *edit*; the manifest
@@ -44,6 +45,16 @@ impl SyncedTable {
     /// `properties` come from [`crate::table::TableBuilder::finish`], which syncs the file.
     pub fn new(number: FileNumber, properties: &TableProperties, is_final: bool) -> Self {
         SyncedTable(TableMeta::new(number, properties, is_final))
+    }
+
+    /// A file that came from elsewhere, synced by whoever brought it here under `number`.
+    pub fn imported(
+        number: FileNumber,
+        written_as: FileNumber,
+        properties: &TableProperties,
+        is_final: bool,
+    ) -> Self {
+        SyncedTable(TableMeta { written_as, ..TableMeta::new(number, properties, is_final) })
     }
 
     /// Makes the names of `tables` durable.
@@ -169,6 +180,11 @@ impl Edit {
     /// Says from where on the log is needed.
     pub fn set_log_from(&mut self, log_from: FileNumber) {
         self.changes.push(Change::LogFrom(log_from));
+    }
+
+    /// Says that sequence numbers up to `seq` are taken.
+    pub fn last_seq(&mut self, seq: Seq) {
+        self.changes.push(Change::LastSeq(seq));
     }
 
     /// Gives a durable table its place.
@@ -353,6 +369,10 @@ fn decode_compression(decoder: &mut Decoder<'_>) -> Result<Option<Compression>, 
     })
 }
 
+/// Flags of a table.
+const FINAL: u8 = 1;
+const IMPORTED: u8 = 2;
+
 fn encode_table(out: &mut Vec<u8>, table: &TableMeta) {
     for value in [
         table.number.0,
@@ -365,28 +385,41 @@ fn encode_table(out: &mut Vec<u8>, table: &TableMeta) {
     ] {
         put_varint(out, value);
     }
-    out.push(table.is_final.into());
+    let is_imported = table.written_as != table.number;
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    out.push(flag(table.is_final, FINAL) | flag(is_imported, IMPORTED));
+    if is_imported {
+        put_varint(out, table.written_as.0);
+    }
     put_slice(out, &table.smallest);
     put_slice(out, &table.largest);
 }
 
 fn decode_table(decoder: &mut Decoder<'_>) -> Result<TableMeta, DecodeError> {
-    let table = TableMeta {
-        number: FileNumber(decoder.varint()?),
+    let number = FileNumber(decoder.varint()?);
+    let mut table = TableMeta {
+        number,
+        written_as: number,
         bytes: decoder.varint()?,
         entries: decoder.varint()?,
         deletes: decoder.varint()?,
         raw_bytes: decoder.varint()?,
         min_seq: decoder.varint()?,
         max_seq: decoder.varint()?,
-        is_final: match decoder.u8()? {
-            0 => false,
-            1 => true,
-            _ => return Err(decoder.error("unknown table flags")),
-        },
-        smallest: decoder.slice()?.into(),
-        largest: decoder.slice()?.into(),
+        is_final: false,
+        smallest: Arc::default(),
+        largest: Arc::default(),
     };
+    let flags = decoder.u8()?;
+    if flags & !(FINAL | IMPORTED) != 0 {
+        return Err(decoder.error("unknown table flags"));
+    }
+    table.is_final = flags & FINAL != 0;
+    if flags & IMPORTED != 0 {
+        table.written_as = FileNumber(decoder.varint()?);
+    }
+    table.smallest = decoder.slice()?.into();
+    table.largest = decoder.slice()?.into();
     if table.smallest > table.largest {
         return Err(decoder.error("table range"));
     }

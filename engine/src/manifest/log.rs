@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"firnmani";
 /// Newest format this build reads and the one it writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 40;
 const RECORD_HEADER_BYTES: usize = 12;
 /// Below this many bytes of edits a manifest is not rolled: a snapshot costs four syncs.
@@ -235,6 +235,22 @@ impl Manifest {
         let state = loaded.map(|loaded| loaded.state).unwrap_or_default();
         let dir = dir.to_owned();
         Manifest { fs, dir, clock, store_id, state, numbers, open: None, previous, failed: None }
+    }
+
+    /// Writes the first manifest of a folder that has none, with a picture made elsewhere: what it
+    /// names is there already. Behind it the folder is a store.
+    pub fn write_first(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        clock: Arc<dyn Clock>,
+        store_id: u128,
+        state: ManifestState,
+    ) -> Result<()> {
+        let numbers = Arc::new(FileNumbers::from(state.next_file));
+        let mut manifest = Manifest::new(fs, dir, clock, numbers, store_id, None);
+        manifest.state = state;
+        manifest.begin()?;
+        manifest.close()
     }
 
     /// Identity of the store.

@@ -26,6 +26,9 @@ pub struct Place {
 pub struct TableMeta {
     /// Number of its file.
     pub number: FileNumber,
+    /// Number that the file was written under, which its checksums are bound to: another one when
+    /// it was imported.
+    pub written_as: FileNumber,
     /// Size of its file.
     pub bytes: u64,
     /// Entries of every kind.
@@ -51,6 +54,7 @@ impl TableMeta {
     pub fn new(number: FileNumber, properties: &TableProperties, is_final: bool) -> Self {
         TableMeta {
             number,
+            written_as: number,
             bytes: properties.bytes,
             entries: properties.entries,
             deletes: properties.deletes,

@@ -103,6 +103,12 @@ impl ManifestState {
         Ok(())
     }
 
+    /// Puts a keyspace with its tables into the picture.
+    pub fn insert(&mut self, id: KeyspaceId, record: KeyspaceRecord) {
+        self.names.insert(record.name.clone());
+        self.keyspaces.insert(id, record);
+    }
+
     fn keyspace(&mut self, id: KeyspaceId) -> Result<&mut KeyspaceRecord, String> {
         self.keyspaces.get_mut(&id).ok_or_else(|| format!("no keyspace {}", id.0))
     }

@@ -146,7 +146,7 @@ impl TableCursor {
         }
         let from = (handle.offset - *start) as usize;
         let frame = bytes[from..from + handle.len as usize + FRAME_BYTES].to_vec();
-        let plain = footer::open_frame(frame, table.path(), table.number(), handle.offset)?;
+        let plain = footer::open_frame(frame, table.path(), table.written_as(), handle.offset)?;
         Ok(Arc::new(BlockBytes::new(plain)))
     }
 

@@ -28,6 +28,9 @@ const MAGIC: u64 = u64::from_le_bytes(*b"FIRNTBL1");
 /// Size of the footer.
 pub(super) const FOOTER_BYTES: usize = 3 * 12 + 8 + 4 + 4 + 8;
 
+/// Where the file's number lies in the footer.
+const NUMBER_AT: usize = 3 * 12;
+
 /// Bytes of a frame beside those of its block.
 pub(super) const FRAME_BYTES: usize = 1 + 4;
 
@@ -112,6 +115,17 @@ impl Footer {
         }
         footer.check(offset).map_err(damaged)?;
         Ok(footer)
+    }
+
+    /// The number that the footer in `bytes`, the end of a table, names: of a file of which nothing
+    /// else is known. It is verified with the rest when the table is opened under it.
+    pub(super) fn number_in(bytes: &[u8], path: &Path, offset: u64) -> Result<FileNumber> {
+        let number = bytes
+            .len()
+            .checked_sub(FOOTER_BYTES)
+            .and_then(|start| bytes[start + NUMBER_AT..].first_chunk::<8>());
+        let number = number.ok_or_else(|| Error::corrupt(path, offset, "too short for a table"))?;
+        Ok(FileNumber(u64::from_le_bytes(*number)))
     }
 
     /// Every part lies before the footer, the properties just before it: the file has the length it

@@ -29,6 +29,8 @@ pub struct Table {
     fs: Arc<dyn Fs>,
     path: PathBuf,
     number: FileNumber,
+    /// The number in its checksums.
+    written_as: FileNumber,
     cache: Cache,
     footer: OnceLock<FooterInFile>,
     index: OnceLock<Pinned>,
@@ -100,10 +102,23 @@ impl Table {
         number: FileNumber,
         cache: &Cache,
     ) -> Result<Arc<Table>> {
+        Table::open_written_as(fs, path, number, number, cache)
+    }
+
+    /// As [`Table::open`], of a file that was written under another number, in this store or
+    /// another, and then copied or linked.
+    pub fn open_written_as(
+        fs: Arc<dyn Fs>,
+        path: PathBuf,
+        number: FileNumber,
+        written_as: FileNumber,
+        cache: &Cache,
+    ) -> Result<Arc<Table>> {
         Ok(Arc::new(Table {
             fs,
             path,
             number,
+            written_as,
             cache: cache.clone(),
             footer: OnceLock::new(),
             index: OnceLock::new(),
@@ -116,9 +131,24 @@ impl Table {
         self.number
     }
 
+    /// The number that its checksums are bound to.
+    pub(super) fn written_as(&self) -> FileNumber {
+        self.written_as
+    }
+
     /// Where the file lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The number that the table at `path` was written under, as its footer says.
+    pub fn number_in_footer(fs: &dyn Fs, path: &Path) -> Result<FileNumber> {
+        let file = fs.open(path).map_err(|e| Error::io(path, "open", e))?;
+        let len = file.len().map_err(|e| Error::io(path, "stat", e))?;
+        let offset = len.saturating_sub(FOOTER_BYTES as u64);
+        let mut bytes = vec![0; (len - offset) as usize];
+        read_exact_at(&*file, &mut bytes, offset).map_err(|e| Error::io(path, "read", e))?;
+        Footer::number_in(&bytes, path, offset)
     }
 
     /// What the table says about itself. Read anew at every call: the store keeps what it needs.
@@ -259,7 +289,7 @@ impl Table {
     pub(super) fn read_block(&self, handle: Handle) -> Result<Vec<u8>> {
         let mut frame = vec![0; handle.len as usize + FRAME_BYTES];
         self.read(&mut frame, handle.offset)?;
-        footer::open_frame(frame, &self.path, self.number, handle.offset)
+        footer::open_frame(frame, &self.path, self.written_as, handle.offset)
     }
 
     /// Fills `buf` from `offset` of the file.
@@ -293,7 +323,7 @@ impl Table {
         let offset = file_bytes.saturating_sub(FOOTER_BYTES as u64);
         let mut bytes = vec![0; (file_bytes - offset) as usize];
         self.read(&mut bytes, offset)?;
-        let footer = Footer::decode(&bytes, &self.path, self.number, offset)?;
+        let footer = Footer::decode(&bytes, &self.path, self.written_as, offset)?;
         Ok(FooterInFile { footer, file_bytes })
     }
 

@@ -50,6 +50,7 @@ fn table(word: &str) -> TableMeta {
     };
     TableMeta {
         number: FileNumber(number.parse().unwrap()),
+        written_as: FileNumber(number.parse().unwrap()),
         bytes: bytes.parse().unwrap(),
         entries: 1,
         deletes,

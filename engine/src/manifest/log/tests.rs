@@ -33,6 +33,7 @@ fn open(fs: &Arc<SimFs>) -> Manifest {
 fn table(number: u64, key: &str) -> TableMeta {
     TableMeta {
         number: FileNumber(number),
+        written_as: FileNumber(number),
         bytes: 4096 * number,
         entries: 100,
         deletes: 3,
@@ -261,13 +262,39 @@ fn the_format_stays() {
         bytes.extend(encode_record(STORE, FileNumber(7), serial as u32, edit));
     }
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, GOLDEN);
-    let loaded = decode(Path::new("golden"), FileNumber(7), &bytes[..40 + 26], &mut |_| {});
-    assert_eq!(loaded.unwrap().state.next_file, FileNumber(300));
+    assert_eq!(hex, [GOLDEN_HEADER, GOLDEN].concat());
+    // What version 1 wrote is read for ever: its edits are a part of those of version 2.
+    for header in [GOLDEN_HEADER, GOLDEN_HEADER_1] {
+        let bytes = unhex(&[header, &GOLDEN[..52]].concat());
+        let loaded = decode(Path::new("golden"), FileNumber(7), &bytes, &mut |_| {});
+        assert_eq!(loaded.unwrap().state.next_file, FileNumber(300));
+    }
 }
 
+fn unhex(hex: &str) -> Vec<u8> {
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
+
+#[test]
+fn an_imported_table_keeps_the_number_it_was_written_under() {
+    let imported = TableMeta { written_as: FileNumber(9_000), ..table(12, "k") };
+    let change = Change::AddTable(KeyspaceId(1), Place::default(), imported);
+    let edit = edit("import", vec![change]);
+    let mut bytes = Vec::new();
+    edit.encode(&mut bytes);
+    assert_eq!(Edit::decode(&bytes).unwrap(), edit);
+    let flags = bytes.iter().rposition(|byte| *byte == 3).expect("final and imported");
+    bytes[flags] = 7;
+    assert!(Edit::decode(&bytes).is_err(), "a flag of a later version");
+}
+
+const GOLDEN_HEADER: &str =
+    "6669726e6d616e69020000007766554433221100efcdab89674523010700000000000000aa820faa";
+const GOLDEN_HEADER_1: &str =
+    "6669726e6d616e69010000007766554433221100efcdab896745230107000000000000008d85d1a8";
+
 const GOLDEN: &str = concat!(
-    "6669726e6d616e69010000007766554433221100efcdab896745230107000000000000008d85d1a8",
     "8f8bd90a0d000000000000000500000000000000017201ac02164c06872c00000001000000050000",
     "000000000005666c757368090100010a80c0026403882707ac0201016b026b7a0801ac0202ac0203",
     "04",
