@@ -1,8 +1,12 @@
-//! The catalog: which databases there are and which policies they have.
+//! The catalog: which databases there are, which policies and rollups they have.
 //!
 //! ```text
 //! d/<database> -> {"version":1,"policies":[{"name":..,"duration_ns":..,...}]}
+//!               | {"version":2,"policies":[..],"rollups":[{"name":..,"policy":..,"levels":[..],..}]}
 //! ```
+//!
+//! Version 2 is written where there are rollups: a build that knows none would take their rows for
+//! keyspaces that belong to nobody.
 //!
 //! Changes are synced whatever the store's durability is: they are rare, and what a database
 //! holds must not outlive the entry that names it.
@@ -15,20 +19,32 @@ use firndb_engine::store::{ScanOptions, Store, WriteOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::retention::RetentionPolicy;
+use crate::rollup::Rollup;
 use crate::{Error, Result, keys};
 
 const PREFIX: &str = "d/";
 const VERSION: u32 = 1;
+const VERSION_ROLLUPS: u32 = 2;
 
 /// How catalog and index changes that are not points are written.
 pub const SYNCED: WriteOptions = WriteOptions { durability: Some(Durability::Always) };
 
-/// What the catalog says of a database.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DatabaseEntry {
-    version: u32,
-    /// Its policies.
+/// What a database was told to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Its policies, sorted by name.
     pub policies: Vec<RetentionPolicy>,
+    /// Its rollups, sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollups: Vec<Rollup>,
+}
+
+/// What the catalog says of a database.
+#[derive(Debug, Serialize, Deserialize)]
+struct DatabaseEntry {
+    version: u32,
+    #[serde(flatten)]
+    settings: Settings,
 }
 
 /// The catalog.
@@ -46,7 +62,7 @@ impl Catalog {
     }
 
     /// All databases by name.
-    pub fn databases(&self) -> Result<Vec<(String, DatabaseEntry)>> {
+    pub fn databases(&self) -> Result<Vec<(String, Settings)>> {
         let bounds = Bounds::prefix(PREFIX.as_bytes());
         let options = ScanOptions { bounds, ..ScanOptions::default() };
         let mut entries = self.store.scan(self.keyspace, options)?;
@@ -57,18 +73,19 @@ impl Catalog {
                 .map_err(|error| damaged(error.to_string()))?;
             let entry: DatabaseEntry = serde_json::from_slice(entries.value())
                 .map_err(|error| damaged(error.to_string()))?;
-            if entry.version > VERSION {
+            if entry.version > VERSION_ROLLUPS {
                 let reason = format!("database {name} was written by a newer version");
                 return Err(Error::Invalid { reason });
             }
-            databases.push((name.to_owned(), entry));
+            databases.push((name.to_owned(), entry.settings));
         }
         Ok(databases)
     }
 
     /// Adds or replaces a database.
-    pub fn put(&self, name: &str, policies: &[RetentionPolicy]) -> Result<()> {
-        let entry = DatabaseEntry { version: VERSION, policies: policies.to_vec() };
+    pub fn put(&self, name: &str, settings: &Settings) -> Result<()> {
+        let version = if settings.rollups.is_empty() { VERSION } else { VERSION_ROLLUPS };
+        let entry = DatabaseEntry { version, settings: settings.clone() };
         let value = serde_json::to_vec(&entry).expect("plain structs have a JSON form");
         let mut batch = WriteBatch::new();
         batch.put(self.keyspace, &key(name), &value);

@@ -19,7 +19,7 @@ use firndb_engine::store::Store;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Settings};
 use crate::column_cache::ColumnCache;
 use crate::index::entries::{self, Counters, FieldEntry, MeasurementEntry};
 use crate::index::{Dropped, SeriesCache, SeriesIndex};
@@ -27,6 +27,7 @@ use crate::limits::Limits;
 use crate::model::{MeasurementId, SeriesRef};
 use crate::partition::Partitions;
 use crate::retention::{PolicyChange, PolicySpec, RetentionPolicy};
+use crate::rollup::is_internal_policy;
 use crate::schema::{FieldInfo, MeasurementInfo, Schema};
 use crate::{Error, Result, keys};
 
@@ -37,7 +38,7 @@ pub struct Database {
     pub(crate) store: Store,
     pub(crate) limits: Limits,
     catalog: Arc<Catalog>,
-    policies: RwLock<Vec<RetentionPolicy>>,
+    pub(crate) settings: RwLock<Settings>,
     pub(crate) schema: Schema,
     pub(crate) index: SeriesIndex,
     pub(crate) cache: SeriesCache,
@@ -80,11 +81,7 @@ pub(crate) struct DatabaseParts {
 impl Database {
     /// Opens the database `name`; its index is made when missing. Partitions are added by the
     /// caller, who knows the keyspaces.
-    pub(crate) fn open(
-        name: &str,
-        policies: Vec<RetentionPolicy>,
-        parts: DatabaseParts,
-    ) -> Result<Database> {
+    pub(crate) fn open(name: &str, settings: Settings, parts: DatabaseParts) -> Result<Database> {
         let DatabaseParts { store, catalog, dropped, limits, budget, series_cache_bytes, columns } =
             parts;
         let keyspace =
@@ -93,7 +90,7 @@ impl Database {
             name: name.to_owned(),
             limits,
             catalog,
-            policies: RwLock::new(policies),
+            settings: RwLock::new(settings),
             schema: Schema::default(),
             index: SeriesIndex::new(store.clone(), keyspace.id, dropped),
             cache: SeriesCache::new(series_cache_bytes, &budget),
@@ -152,15 +149,15 @@ impl Database {
         &self.name
     }
 
-    /// Retention policies, sorted by name.
+    /// Retention policies, sorted by name; without those that rollups keep their rows under.
     pub fn policies(&self) -> Vec<RetentionPolicy> {
-        self.policies.read().clone()
+        self.settings.read().policies.clone()
     }
 
     /// The policy of this name; `None`: the default one.
     pub fn policy(&self, name: Option<&str>) -> Result<RetentionPolicy> {
-        let policies = self.policies.read();
-        let found = policies.iter().find(|policy| match name {
+        let settings = self.settings.read();
+        let found = settings.policies.iter().find(|policy| match name {
             Some(name) => policy.name == name,
             None => policy.is_default,
         });
@@ -168,63 +165,89 @@ impl Database {
         found.cloned().ok_or_else(|| Error::PolicyNotFound { name: name.to_owned() })
     }
 
+    /// As [`Database::policy`], internal ones of rollups included: what may be scanned.
+    pub(crate) fn class(&self, name: Option<&str>) -> Result<RetentionPolicy> {
+        match name.and_then(|name| self.internal_policy(name)) {
+            Some(internal) => Ok(internal),
+            None => self.policy(name),
+        }
+    }
+
     /// Adds a policy; no error when it exists with the same settings.
     pub fn create_policy(&self, spec: &PolicySpec) -> Result<()> {
         let policy = RetentionPolicy::from_spec(spec)?;
         check_name(&policy.name)?;
-        self.change_policies(|policies| {
+        if is_internal_policy(&policy.name) {
+            return Err(Error::Invalid { reason: "the name is kept for rollups".to_owned() });
+        }
+        self.change_settings(|settings| {
+            let policies = &mut settings.policies;
             match policies.iter().find(|other| other.name == policy.name) {
                 Some(other) if other.is_same_but_default(&policy) => {}
                 Some(_) => return Err(Error::PolicyExists),
                 None => policies.push(policy.clone()),
             }
-            Ok(spec.is_default.then(|| policy.name.clone()))
+            if spec.is_default {
+                make_default(policies, &policy.name);
+            }
+            Ok(())
         })
     }
 
     /// Changes a policy. A new shard duration holds for partitions to come.
     pub fn alter_policy(&self, name: &str, change: &PolicyChange) -> Result<()> {
-        self.change_policies(|policies| {
+        self.change_settings(|settings| {
             let missing = || Error::PolicyNotFound { name: name.to_owned() };
-            let policy = policies.iter_mut().find(|p| p.name == name).ok_or_else(missing)?;
+            let found = settings.policies.iter_mut().find(|policy| policy.name == name);
+            let policy = found.ok_or_else(missing)?;
             *policy = policy.changed(change)?;
-            Ok(change.make_default.then(|| name.to_owned()))
+            if change.make_default {
+                make_default(&mut settings.policies, name);
+            }
+            Ok(())
         })
     }
 
-    /// Removes a policy and its points.
+    /// Removes a policy with its points and the rollups of them.
     pub fn drop_policy(&self, name: &str) -> Result<()> {
         let _gate = self.gate.write();
-        self.change_policies(|policies| {
-            let before = policies.len();
-            policies.retain(|policy| policy.name != name);
-            match policies.len() == before {
-                true => Err(Error::PolicyNotFound { name: name.to_owned() }),
-                false => Ok(None),
-            }
+        let mut classes = vec![name.to_owned()];
+        self.change_settings(|settings| {
+            let found = settings.policies.iter().position(|policy| policy.name == name);
+            let missing = || Error::PolicyNotFound { name: name.to_owned() };
+            settings.policies.remove(found.ok_or_else(missing)?);
+            settings.rollups.retain(|rollup| {
+                let is_of_it = rollup.policy == name;
+                if is_of_it {
+                    classes.extend((0..rollup.levels.len()).map(|level| rollup.class(level)));
+                }
+                !is_of_it
+            });
+            Ok(())
         })?;
-        let taken = self.partitions.take_policy(name);
-        let keyspaces: Vec<_> = taken.iter().map(|partition| partition.keyspace).collect();
-        Ok(self.store.drop_keyspaces(&keyspaces, "drop retention policy")?)
+        self.drop_partitions_of(&classes, "drop retention policy")
     }
 
-    /// Applies a change to a copy of the policies, stores it, then lets it be seen. `change` says
-    /// which policy becomes the default, if one does.
-    fn change_policies(
+    /// Drops all partitions of policies that are gone, in one edit. The caller holds the gate.
+    pub(crate) fn drop_partitions_of(&self, classes: &[String], reason: &str) -> Result<()> {
+        let taken = classes.iter().flat_map(|class| self.partitions.take_policy(class));
+        let keyspaces: Vec<_> = taken.map(|partition| partition.keyspace).collect();
+        Ok(self.store.drop_keyspaces(&keyspaces, reason)?)
+    }
+
+    /// Applies a change to a copy of the settings, stores it, then lets it be seen.
+    pub(crate) fn change_settings(
         &self,
-        change: impl FnOnce(&mut Vec<RetentionPolicy>) -> Result<Option<String>>,
+        change: impl FnOnce(&mut Settings) -> Result<()>,
     ) -> Result<()> {
-        let mut current = self.policies.write();
-        let mut policies = current.clone();
-        if let Some(default) = change(&mut policies)? {
-            for policy in &mut policies {
-                policy.is_default = policy.name == default;
-            }
-        }
-        policies.sort_by(|a, b| a.name.cmp(&b.name));
-        if policies != *current {
-            self.catalog.put(&self.name, &policies)?;
-            *current = policies;
+        let mut current = self.settings.write();
+        let mut settings = current.clone();
+        change(&mut settings)?;
+        settings.policies.sort_by(|a, b| a.name.cmp(&b.name));
+        settings.rollups.sort_by(|a, b| a.name.cmp(&b.name));
+        if settings != *current {
+            self.catalog.put(&self.name, &settings)?;
+            *current = settings;
         }
         Ok(())
     }
@@ -238,6 +261,12 @@ impl Database {
     /// Number of series.
     pub fn series_count(&self) -> u64 {
         self.series_count.load(Ordering::Relaxed)
+    }
+}
+
+fn make_default(policies: &mut [RetentionPolicy], name: &str) {
+    for policy in policies {
+        policy.is_default = policy.name == name;
     }
 }
 

@@ -27,6 +27,15 @@ pub enum Error {
     /// A retention policy of this name exists with other settings.
     #[error("retention policy already exists")]
     PolicyExists,
+    /// No rollup of this name.
+    #[error("rollup not found: {name}")]
+    RollupNotFound {
+        /// The name asked for.
+        name: String,
+    },
+    /// A rollup of this name exists with other settings.
+    #[error("rollup already exists")]
+    RollupExists,
     /// `CREATE DATABASE` of an existing database with a policy that differs from its own.
     #[error("retention policy conflicts with an existing policy")]
     PolicyConflict,

@@ -7,7 +7,7 @@ use firndb_engine::options::Options as EngineOptions;
 use firndb_engine::store::{OpenProgress, Store};
 use parking_lot::{Mutex, RwLock};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Settings};
 use crate::column_cache::ColumnCache;
 use crate::database::{Database, DatabaseParts, Life, check_name};
 use crate::hooks::{DroppedByDatabase, Resolver};
@@ -131,10 +131,10 @@ impl Tsdb {
         let mut policy = RetentionPolicy::from_spec(&policy.unwrap_or_default())?;
         check_name(&policy.name)?;
         policy.is_default = true;
-        let policies = vec![policy];
-        let database = self.0.open_database(name, policies.clone())?;
+        let settings = Settings { policies: vec![policy], ..Settings::default() };
+        let database = self.0.open_database(name, settings.clone())?;
         // The entry comes last: a crash before it leaves keyspaces that the next open drops.
-        self.0.catalog.put(name, &policies)?;
+        self.0.catalog.put(name, &settings)?;
         self.0.databases.write().insert(name.to_owned(), database.clone());
         Ok(database)
     }
@@ -171,15 +171,15 @@ impl Inner {
     /// left of a database or policy half made or half dropped.
     fn load(&self) -> Result<()> {
         let mut databases = BTreeMap::new();
-        for (name, entry) in self.catalog.databases()? {
-            let database = self.open_database(&name, entry.policies)?;
+        for (name, settings) in self.catalog.databases()? {
+            let database = self.open_database(&name, settings)?;
             databases.insert(name, database);
         }
         for keyspace in self.store.keyspaces() {
             if let Some(Keyspace::Points { database, policy, window }) =
                 Keyspace::parse(&keyspace.name)
                 && let Some(database) = databases.get(&database)
-                && database.policy(Some(&policy)).is_ok()
+                && database.class(Some(&policy)).is_ok()
             {
                 database.partitions.add(&policy, window, keyspace.id);
             }
@@ -187,7 +187,7 @@ impl Inner {
         let is_orphan = |keyspace: &Keyspace| match keyspace {
             Keyspace::Index { database } => !databases.contains_key(database),
             Keyspace::Points { database, policy, .. } => {
-                databases.get(database).is_none_or(|d| d.policy(Some(policy)).is_err())
+                databases.get(database).is_none_or(|d| d.class(Some(policy)).is_err())
             }
         };
         self.drop_keyspaces(is_orphan, "left over")?;
@@ -195,7 +195,7 @@ impl Inner {
         Ok(())
     }
 
-    fn open_database(&self, name: &str, policies: Vec<RetentionPolicy>) -> Result<Arc<Database>> {
+    fn open_database(&self, name: &str, settings: Settings) -> Result<Arc<Database>> {
         let parts = DatabaseParts {
             store: self.store.clone(),
             catalog: self.catalog.clone(),
@@ -205,7 +205,7 @@ impl Inner {
             series_cache_bytes: self.options.series_cache_bytes,
             columns: self.columns.clone(),
         };
-        Ok(Arc::new(Database::open(name, policies, parts)?))
+        Ok(Arc::new(Database::open(name, settings, parts)?))
     }
 
     /// Drops our keyspaces that `is_meant`, in one edit.

@@ -20,6 +20,8 @@ pub mod index;
 
 pub mod hooks;
 
+pub mod rollup;
+
 pub mod catalog;
 pub mod partition;
 
@@ -41,6 +43,7 @@ pub use instance::{Options, Tsdb};
 pub use limits::Limits;
 pub use maintenance::MaintenanceReport;
 pub use retention::{PolicyChange, PolicySpec, RetentionPolicy};
+pub use rollup::{LevelCover, LevelStatus, Rollup, RollupLevel, RollupSpec, RollupStatus};
 pub use scan::{ChunkPiece, Piece, Scan, ScanRequest, SeriesScan};
 pub use schema::{FieldInfo, MeasurementInfo};
 pub use write::{Refusal, RefusalReason, WriteSummary};

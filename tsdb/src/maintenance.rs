@@ -36,7 +36,7 @@ impl Database {
 
     /// Drops the partitions in which every point has expired, in one edit.
     fn expire(&self, now: Timestamp) -> Result<u64> {
-        let policies = self.policies();
+        let policies = self.classes();
         if policies.iter().all(|policy| policy.duration_ns.is_none()) {
             return Ok(0);
         }

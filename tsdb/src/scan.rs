@@ -39,7 +39,7 @@ pub use piece::{ChunkPiece, Piece};
 /// What to read.
 #[derive(Debug, Clone)]
 pub struct ScanRequest<'a> {
-    /// Retention policy; `None`: the default one.
+    /// Retention policy, or class of a rollup's level; `None`: the default policy.
     pub policy: Option<&'a str>,
     /// The measurement that the series and fields belong to.
     pub measurement: MeasurementId,
@@ -354,7 +354,7 @@ fn arrange(merged: Columns, fields: &[FieldId]) -> Columns {
 impl Database {
     /// Pins what `request` reads.
     pub fn scan(&self, request: &ScanRequest<'_>) -> Result<Scan> {
-        let policy = self.policy(request.policy)?;
+        let policy = self.class(request.policy)?;
         let alive_from = policy.alive_from(request.now);
         let range = TimeRange::new(request.range.start.max(alive_from), request.range.end);
         let mut partitions = Vec::new();

@@ -85,7 +85,7 @@ impl Pieces for TestPieces<'_> {
         if *is_chunk {
             let head = chunk::encode(rows, Class::Hot).head;
             let head = chunk::Head::decode(&head).unwrap();
-            let ids = fields.iter().map(|field| FieldId(*field as u16)).collect();
+            let ids = fields.iter().map(|field| FieldId(*field as u32)).collect();
             return Ok(Some(Piece::Chunk(Box::new(TestChunk { rows: picked, head, ids }))));
         }
         let all: Vec<usize> = (0..fields.len()).collect();
@@ -126,7 +126,7 @@ fn means(threads: usize) -> Means {
 fn schema() -> Schema {
     let field = |(id, (name, field_type)): (usize, &(&str, FieldType))| SourceField {
         name: (*name).to_owned(),
-        id: FieldId(id as u16),
+        id: FieldId(id as u32),
         field_type: *field_type,
     };
     Schema {

@@ -206,7 +206,7 @@ impl Head {
         offset: usize,
     ) -> Result<ColumnHead, DecodeError> {
         let broken = decoder.error("directory entry");
-        let field = u16::try_from(decoder.varint()?).map_err(|_| broken)?;
+        let field = u32::try_from(decoder.varint()?).map_err(|_| broken)?;
         let kind = decoder.u8()?;
         let field_type = FieldType::from_byte(kind & 7).ok_or(broken)?;
         let mask = Mask::from_byte(kind >> 3 & 3).ok_or(broken)?;

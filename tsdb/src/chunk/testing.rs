@@ -59,7 +59,7 @@ pub fn columns(rows: usize, values: Vec<Values>) -> Columns {
         columns: values
             .into_iter()
             .enumerate()
-            .map(|(field, values)| Column { field: FieldId(field as u16), values, validity: None })
+            .map(|(field, values)| Column { field: FieldId(field as u32), values, validity: None })
             .collect(),
     }
 }

@@ -227,7 +227,7 @@ fn any_columns(rows_max: usize) -> impl Strategy<Value = Columns> {
             });
             let columns = columns.into_iter().enumerate().map(|(field, (values, nulls))| {
                 let validity = nulls.map(|nulls| bitmap(&nulls));
-                Column { field: FieldId(field as u16 * 300), values, validity }
+                Column { field: FieldId(field as u32 * 300), values, validity }
             });
             Columns { timestamps: timestamps.collect(), columns: columns.collect() }
         })

@@ -77,7 +77,8 @@ pub fn measurement(id: MeasurementId) -> Vec<u8> {
 
 /// Key of a field.
 pub fn field(measurement: MeasurementId, field: FieldId) -> Vec<u8> {
-    tagged(b'F', measurement, &[&field.0.to_be_bytes()])
+    let number = u16::try_from(field.0).expect("fields of users fit 16 bits");
+    tagged(b'F', measurement, &[&number.to_be_bytes()])
 }
 
 /// Key of a tag key.
@@ -139,7 +140,7 @@ pub fn split_measurement(key: &[u8]) -> Result<(MeasurementId, &[u8])> {
 /// The field in a field's key.
 pub fn split_field(rest: &[u8]) -> Result<FieldId> {
     let id: [u8; 2] = rest.try_into().map_err(|_| damaged("field number"))?;
-    Ok(FieldId(u16::from_be_bytes(id)))
+    Ok(FieldId(u32::from(u16::from_be_bytes(id))))
 }
 
 /// The ids behind a hash.

@@ -190,7 +190,7 @@ fn decode_shape(reader: &mut Reader<'_>) -> Result<Vec<ShapeField>, DecodeError>
     }
     let mut fields: Vec<ShapeField> = Vec::with_capacity(count);
     for _ in 0..count {
-        let id = u16::try_from(reader.varint()?)
+        let id = u32::try_from(reader.varint()?)
             .map_err(|_| reader.error("field number out of range"))?;
         let field_type = FieldType::from_byte(reader.byte()?)
             .ok_or_else(|| reader.error("unknown type of a field"))?;

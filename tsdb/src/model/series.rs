@@ -12,11 +12,12 @@ pub struct SeriesId(pub u32);
 )]
 pub struct MeasurementId(pub u32);
 
-/// Number of a field within its measurement; dense, never reused.
+/// Number of a field within its measurement; dense, never reused. Those of users fit 16 bits, the
+/// rest is for what is derived from them ([`crate::rollup::column`]).
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
-pub struct FieldId(pub u16);
+pub struct FieldId(pub u32);
 
 /// A series that the database already knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

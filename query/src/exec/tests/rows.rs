@@ -144,7 +144,7 @@ fn columns(rows: &[Row]) -> Columns {
         (text(rows), valid(&|r| r.s.is_some())),
     ];
     assert_eq!(values.len(), FIELDS.len());
-    let column = |(id, (values, validity))| Column { field: FieldId(id as u16), values, validity };
+    let column = |(id, (values, validity))| Column { field: FieldId(id as u32), values, validity };
     Columns {
         timestamps: rows.iter().map(|row| row.time).collect(),
         columns: values.into_iter().enumerate().map(column).collect(),

@@ -21,7 +21,7 @@ fn value(field: FieldId, seed: i64) -> FieldValue<'static> {
 }
 
 /// Columns of a source: a row per timestamp, a value where `cells` has one.
-fn source(timestamps: &[Timestamp], fields: &[u16], cells: &Model) -> Columns {
+fn source(timestamps: &[Timestamp], fields: &[u32], cells: &Model) -> Columns {
     let column = |field: FieldId| {
         let field_type = value(field, 0).field_type();
         let mut values = Values::defaults(field_type, 0);
@@ -56,13 +56,13 @@ fn source(timestamps: &[Timestamp], fields: &[u16], cells: &Model) -> Columns {
 }
 
 /// A source: its timestamps, its fields, whether it has holes, the seed of its values.
-fn sources() -> impl Strategy<Value = Vec<(Vec<Timestamp>, Vec<u16>, bool, i64)>> {
+fn sources() -> impl Strategy<Value = Vec<(Vec<Timestamp>, Vec<u32>, bool, i64)>> {
     let timestamps = prop_oneof![
         proptest::collection::btree_set(0..60i64, 0..40),
         (0..1000i64, 1..30i64).prop_map(|(from, len)| (from..from + len).collect()),
     ];
     let timestamps = timestamps.prop_map(|set| set.into_iter().collect());
-    let fields = proptest::collection::btree_set(0..7u16, 0..7)
+    let fields = proptest::collection::btree_set(0..7u32, 0..7)
         .prop_map(|set| set.into_iter().rev().collect());
     proptest::collection::vec((timestamps, fields, any::<bool>(), 0..1000i64), 0..5)
 }
@@ -80,7 +80,7 @@ proptest! {
             for (index, &timestamp) in timestamps.iter().enumerate() {
                 rows.insert(timestamp);
                 for &field in fields {
-                    if !has_holes || (index + usize::from(field)) % 3 != 0 {
+                    if !has_holes || (index + field as usize) % 3 != 0 {
                         let field = FieldId(field);
                         cells.insert((timestamp, field), value(field, seed + index as i64));
                     }
@@ -91,7 +91,7 @@ proptest! {
         }
         let merged = merge_columns(&columns);
         let rows: Vec<Timestamp> = rows.into_iter().collect();
-        let mut fields: Vec<u16> = sources.iter().flat_map(|(_, f, ..)| f.clone()).collect();
+        let mut fields: Vec<u32> = sources.iter().flat_map(|(_, f, ..)| f.clone()).collect();
         fields.sort_unstable();
         fields.dedup();
         prop_assert_eq!(merged, source(&rows, &fields, &model));

@@ -15,7 +15,7 @@ use super::*;
 
 const ROWS: usize = 600;
 
-fn column(field: u16, values: Values, is_valid: Option<fn(usize) -> bool>) -> Column {
+fn column(field: u32, values: Values, is_valid: Option<fn(usize) -> bool>) -> Column {
     let validity = is_valid.map(|is_valid| {
         let mut bitmap = Bitmap::default();
         (0..ROWS).for_each(|row| bitmap.push(is_valid(row)));

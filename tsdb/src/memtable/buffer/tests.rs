@@ -10,7 +10,7 @@ const TYPES: [FieldType; 4] =
     [FieldType::Integer, FieldType::Float, FieldType::Boolean, FieldType::Unsigned];
 
 fn shapes() -> Vec<Vec<ShapeField>> {
-    let field = |id: u16| (FieldId(id), TYPES[id as usize]);
+    let field = |id: u32| (FieldId(id), TYPES[id as usize]);
     vec![
         vec![field(0), field(1)],
         vec![field(1)],
