@@ -19,9 +19,9 @@ use crate::model::{Column, Columns, FieldId, TimeRange};
 /// as some pages.
 const GAP_BYTES_MAX: usize = 16 << 10;
 
-/// A slow column is decoded whole, and kept, when at least this part of its rows is wanted, the
-/// second time. A fourth: a day's windows cut chunks of a day's length into two parts, and a lone
-/// hour is cheaper decoded by itself.
+/// A slow column is decoded whole, and kept, when at least this part of its rows has been asked for
+/// before. A fourth: who reads a chunk in slices has it decoded by the second third, and a lone
+/// hour, which is cheaper decoded by itself, must be wanted several times.
 const KEEP_PART: usize = 4;
 
 /// Decodes a head that came from an entry with `body`.
@@ -117,7 +117,7 @@ fn load_column(
         Ok(out)
     };
     match kept {
-        Some((kept, place)) if rows.len() >= rows_all / KEEP_PART && kept.was_asked(place) => {
+        Some((kept, place)) if kept.ask(place, rows.len()) >= rows_all / KEEP_PART => {
             let all = decode(0..rows_all)?;
             let out = all.slice(rows);
             kept.keep(place, all);

@@ -1,8 +1,31 @@
 //! Numbers as Go writes them, which is what clients of InfluxDB were made against: floats in the
 //! shortest form without `.0`, with an exponent only below 1e-6 and from 1e21.
 
+/// Digits of the numbers below a thousand, with how many there are: most values of most answers.
+const SMALL: [([u8; 3], u8); 1000] = {
+    let mut small = [([b'0'; 3], 1); 1000];
+    let mut number = 0;
+    while number < small.len() {
+        let (hundreds, tens, ones) = (number / 100, number / 10 % 10, number % 10);
+        let (hundreds, tens, ones) = (hundreds as u8 + b'0', tens as u8 + b'0', ones as u8 + b'0');
+        small[number] = match number {
+            0..10 => ([ones, b' ', b' '], 1),
+            10..100 => ([tens, ones, b' '], 2),
+            _ => ([hundreds, tens, ones], 3),
+        };
+        number += 1;
+    }
+    small
+};
+
 /// Appends a whole number.
-pub fn integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
+pub fn integer(number: impl itoa::Integer + TryInto<usize>, out: &mut Vec<u8>) {
+    if let Some((digits, count)) = number.try_into().ok().and_then(|small| SMALL.get(small)) {
+        // Three bytes at once and one step back cost less than a copy of unknown length.
+        out.extend_from_slice(digits);
+        out.truncate(out.len() - 3 + usize::from(*count));
+        return;
+    }
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
@@ -128,6 +151,16 @@ mod tests {
             if !plain.is_empty() {
                 assert_eq!(String::from_utf8(b).unwrap(), plain, "{number:e}");
             }
+        }
+    }
+
+    #[test]
+    fn integers_are_their_digits() {
+        let edges = [i64::MIN, i64::MAX, -1, -999, -1000];
+        for number in (0..=1100).chain(edges) {
+            let mut out = b"x".to_vec();
+            integer(number, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("x{number}"));
         }
     }
 
