@@ -22,7 +22,8 @@ use parking_lot::{Mutex, RwLock};
 use crate::catalog::{Catalog, Settings};
 use crate::column_cache::ColumnCache;
 use crate::index::entries::{self, Counters, FieldEntry, MeasurementEntry};
-use crate::index::{Dropped, SeriesCache, SeriesIndex};
+use crate::index::{SeriesCache, SeriesIndex};
+use crate::left_out::LeftOut;
 use crate::limits::Limits;
 use crate::model::{MeasurementId, SeriesRef};
 use crate::partition::Partitions;
@@ -41,6 +42,7 @@ pub struct Database {
     pub(crate) settings: RwLock<Settings>,
     pub(crate) schema: Schema,
     pub(crate) index: SeriesIndex,
+    pub(crate) left_out: Arc<LeftOut>,
     pub(crate) cache: SeriesCache,
     pub(crate) columns: Arc<ColumnCache>,
     pub(crate) partitions: Partitions,
@@ -71,7 +73,7 @@ pub(crate) struct RegistrationState {
 pub(crate) struct DatabaseParts {
     pub(crate) store: Store,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) dropped: Arc<Dropped>,
+    pub(crate) left_out: Arc<LeftOut>,
     pub(crate) limits: Limits,
     pub(crate) budget: Budget,
     pub(crate) series_cache_bytes: u64,
@@ -82,7 +84,7 @@ impl Database {
     /// Opens the database `name`; its index is made when missing. Partitions are added by the
     /// caller, who knows the keyspaces.
     pub(crate) fn open(name: &str, settings: Settings, parts: DatabaseParts) -> Result<Database> {
-        let DatabaseParts { store, catalog, dropped, limits, budget, series_cache_bytes, columns } =
+        let DatabaseParts { store, catalog, left_out, limits, budget, series_cache_bytes, columns } =
             parts;
         let keyspace =
             store.create_keyspace(&keys::index_name(name), KeyspaceOptions::default())?;
@@ -92,7 +94,8 @@ impl Database {
             catalog,
             settings: RwLock::new(settings),
             schema: Schema::default(),
-            index: SeriesIndex::new(store.clone(), keyspace.id, dropped),
+            index: SeriesIndex::new(store.clone(), keyspace.id, left_out.dropped().clone()),
+            left_out,
             cache: SeriesCache::new(series_cache_bytes, &budget),
             columns,
             partitions: Partitions::new(store.clone(), name),
@@ -141,6 +144,7 @@ impl Database {
         }
         self.series_count.store(count, Ordering::Relaxed);
         self.schema.publish(found.into_values().map(Arc::new));
+        self.left_out.set_loaded();
         Ok(())
     }
 

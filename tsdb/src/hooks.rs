@@ -1,7 +1,8 @@
 //! What the engine calls back: memtable, merge and policy of our keyspaces, found by their names.
 //!
-//! Modules: `merge` (chunks of a series into fewer, larger ones).
+//! Modules: `copy` (chunks as they are), `merge` (chunks of a series into fewer, larger ones).
 
+mod copy;
 pub mod merge;
 
 use std::sync::Arc;
@@ -14,22 +15,24 @@ use firndb_engine::options::HookResolver;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
-use crate::index::{Dropped, postings};
+use crate::index::postings;
 use crate::keys::Keyspace;
+use crate::left_out::{LeftOut, PolicyLeftOut};
 use crate::memtable::{PointsMemtable, payload};
+use copy::CopyMerge;
 use merge::PointsMerge;
 
 /// Finds the hooks of every keyspace; those that are not ours come from the resolver below.
 #[derive(Debug)]
 pub struct Resolver {
     below: Arc<dyn HookResolver>,
-    dropped: Arc<DroppedByDatabase>,
+    left_out: Arc<LeftOutByDatabase>,
 }
 
 impl Resolver {
     /// Hooks of points and indexes on top of `below`.
-    pub fn new(below: Arc<dyn HookResolver>, dropped: Arc<DroppedByDatabase>) -> Self {
-        Resolver { below, dropped }
+    pub fn new(below: Arc<dyn HookResolver>, left_out: Arc<LeftOutByDatabase>) -> Self {
+        Resolver { below, left_out }
     }
 }
 
@@ -37,30 +40,32 @@ impl HookResolver for Resolver {
     fn hooks(&self, keyspace_name: &str) -> Arc<dyn Hooks> {
         match Keyspace::parse(keyspace_name) {
             Some(Keyspace::Index { .. }) => Arc::new(Plain::with_merge(postings::merge)),
-            Some(Keyspace::Points { database, .. }) => {
-                Arc::new(PointsHooks { database, dropped: self.dropped.clone() })
+            Some(Keyspace::Points { database, policy, .. }) => {
+                Arc::new(PointsHooks { database, policy, left_out: self.left_out.clone() })
             }
             None => self.below.hooks(keyspace_name),
         }
     }
 }
 
-/// The dropped series of every database. Hooks ask by name when a merge begins, since keyspaces
-/// are opened before databases are.
+/// What every database leaves out. Hooks ask by name when a merge begins, since keyspaces are
+/// opened before databases are.
 #[derive(Debug, Default)]
-pub struct DroppedByDatabase(RwLock<HashMap<String, Arc<Dropped>>>);
+pub struct LeftOutByDatabase(RwLock<HashMap<String, Arc<LeftOut>>>);
 
-impl DroppedByDatabase {
-    /// A set for a database that is about to be made or opened; forgets what an earlier database
-    /// of the same name had.
-    pub fn begin(&self, database: &str) -> Arc<Dropped> {
-        let dropped = Arc::new(Dropped::default());
-        self.0.write().insert(database.to_owned(), dropped.clone());
-        dropped
+impl LeftOutByDatabase {
+    /// What a database leaves out that is about to be made or opened; forgets what an earlier
+    /// database of the same name had.
+    pub fn begin(&self, database: &str) -> Arc<LeftOut> {
+        let left_out = Arc::new(LeftOut::default());
+        self.0.write().insert(database.to_owned(), left_out.clone());
+        left_out
     }
 
-    fn get(&self, database: &str) -> Arc<Dropped> {
-        self.0.read().get(database).cloned().unwrap_or_default()
+    /// What a merge of a partition leaves out; `None`: not known.
+    fn for_merge(&self, database: &str, policy: &str) -> Option<PolicyLeftOut> {
+        let left_out = self.0.read().get(database).cloned();
+        left_out?.for_merge(policy)
     }
 }
 
@@ -68,7 +73,8 @@ impl DroppedByDatabase {
 #[derive(Debug)]
 struct PointsHooks {
     database: String,
-    dropped: Arc<DroppedByDatabase>,
+    policy: String,
+    left_out: Arc<LeftOutByDatabase>,
 }
 
 impl Hooks for PointsHooks {
@@ -89,7 +95,10 @@ impl Hooks for PointsHooks {
         if context.is_flush {
             return None; // Chunks of one memtable neither overlap nor share a key.
         }
-        Some(Box::new(PointsMerge::new(context.is_final, self.dropped.get(&self.database).get())))
+        Some(match self.left_out.for_merge(&self.database, &self.policy) {
+            Some(left_out) => Box::new(PointsMerge::new(context.is_final, left_out)),
+            None => Box::new(CopyMerge),
+        })
     }
 
     fn merge_operands(

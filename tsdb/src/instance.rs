@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::catalog::{Catalog, Settings};
 use crate::column_cache::ColumnCache;
 use crate::database::{Database, DatabaseParts, Life, check_name};
-use crate::hooks::{DroppedByDatabase, Resolver};
+use crate::hooks::{LeftOutByDatabase, Resolver};
 use crate::keys::Keyspace;
 use crate::limits::{KEY_BYTES_MAX, Limits};
 use crate::maintenance::MaintenanceReport;
@@ -58,7 +58,7 @@ struct Inner {
     store: Store,
     catalog: Arc<Catalog>,
     columns: Arc<ColumnCache>,
-    dropped: Arc<DroppedByDatabase>,
+    left_out: Arc<LeftOutByDatabase>,
     options: Options,
     databases: RwLock<BTreeMap<String, Arc<Database>>>,
     /// Held while databases are made or dropped.
@@ -76,9 +76,9 @@ impl Tsdb {
         mut options: Options,
         progress: &dyn Fn(OpenProgress),
     ) -> Result<Tsdb> {
-        let dropped = Arc::new(DroppedByDatabase::default());
+        let left_out = Arc::new(LeftOutByDatabase::default());
         let engine = &mut options.engine;
-        engine.hooks = Arc::new(Resolver::new(engine.hooks.clone(), dropped.clone()));
+        engine.hooks = Arc::new(Resolver::new(engine.hooks.clone(), left_out.clone()));
         // Tag pairs are keys of the index: both texts and a few bytes before them.
         engine.key_bytes_max = engine.key_bytes_max.max(KEY_BYTES_MAX + 64);
         let store = Store::open_with_progress(engine.clone(), progress)?;
@@ -89,7 +89,7 @@ impl Tsdb {
             store,
             catalog,
             columns,
-            dropped,
+            left_out,
             options,
             databases: RwLock::default(),
             changing: Mutex::default(),
@@ -199,7 +199,7 @@ impl Inner {
         let parts = DatabaseParts {
             store: self.store.clone(),
             catalog: self.catalog.clone(),
-            dropped: self.dropped.begin(name),
+            left_out: self.left_out.begin(name),
             limits: self.options.limits.clone(),
             budget: self.options.engine.budget.clone(),
             series_cache_bytes: self.options.series_cache_bytes,

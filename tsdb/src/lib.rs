@@ -5,6 +5,8 @@
 pub mod chunk;
 pub mod model;
 
+pub mod erasure;
+
 pub mod error;
 pub mod limits;
 pub mod retention;
@@ -17,6 +19,8 @@ pub mod memtable;
 pub mod reader;
 
 pub mod index;
+
+pub mod left_out;
 
 pub mod hooks;
 
@@ -37,6 +41,7 @@ pub mod maintenance;
 pub mod instance;
 
 pub use database::Database;
+pub use erasure::Erasure;
 pub use error::{Error, Result};
 pub use index::{MeasurementFilter, NameFilter, TagPredicate};
 pub use instance::{Options, Tsdb};

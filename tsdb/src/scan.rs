@@ -8,6 +8,8 @@
 //! 2. Time is cut into groups and the gaps between them. In a gap only memtables can have rows.
 //! 3. A group of one chunk, in whose span no memtable has a row, is given as it is; any other
 //!    group or gap is given as rows, merged, the newest write of each row and field winning.
+//! 4. What was erased is taken from each source before they are merged: a chunk that an erasure
+//!    covers is passed over unread, one that it touches is given as rows.
 //!
 //! Only heads are read before a piece is asked for.
 //!
@@ -29,7 +31,9 @@ use crate::Result;
 use crate::chunk::{Head, merge_columns};
 use crate::column_cache::ColumnCache;
 use crate::database::Database;
+use crate::erasure::SeriesErasures;
 use crate::keys;
+use crate::left_out::PolicyLeftOut;
 use crate::memtable::PointsMemtable;
 use crate::model::{Column, Columns, FieldId, MeasurementId, SeriesId, TimeRange, Timestamp};
 use crate::reader;
@@ -65,6 +69,7 @@ pub struct Scan {
     range: TimeRange,
     /// What is older has expired.
     alive_from: Timestamp,
+    left_out: PolicyLeftOut,
     descending: bool,
 }
 
@@ -97,7 +102,12 @@ impl PartitionView {
     }
 
     /// The chunks of a series that share time with `range`, by first timestamp.
-    fn chunks(&self, series: SeriesId, range: TimeRange) -> Result<Vec<Source>> {
+    fn chunks(
+        &self,
+        series: SeriesId,
+        range: TimeRange,
+        erasures: &SeriesErasures,
+    ) -> Result<Vec<Source>> {
         let mut chunks = Vec::new();
         if !self.has_tables {
             return Ok(chunks);
@@ -118,7 +128,12 @@ impl PartitionView {
             if head.last_timestamp() >= range.start
                 && let Some(body) = body
             {
-                chunks.push(Source { seq: cursor.seq(), head, body });
+                let (seq, span) = (cursor.seq(), head.time_range());
+                let fields = head.columns().iter().map(|column| column.field);
+                if !erasures.cover(seq, &span, fields.clone()) {
+                    let is_touched = erasures.touch(seq, &span, fields);
+                    chunks.push(Source { seq, head, body, is_touched });
+                }
             }
             cursor.next()?;
         }
@@ -158,9 +173,11 @@ impl Scan {
         let range = range.intersect(&self.range);
         let first = self.partitions.partition_point(|p| p.range.end < range.start);
         let end = self.partitions.partition_point(|p| p.range.start <= range.end);
+        let series = self.series[index];
         Ok(SeriesScan {
             scan: self,
-            series: self.series[index],
+            series,
+            erasures: self.left_out.of(series),
             range,
             descending,
             partitions: &self.partitions[first.min(end)..end],
@@ -175,6 +192,7 @@ impl Scan {
 pub struct SeriesScan<'a> {
     scan: &'a Scan,
     series: SeriesId,
+    erasures: SeriesErasures,
     range: TimeRange,
     descending: bool,
     /// Partitions to come.
@@ -190,6 +208,8 @@ struct Source {
     seq: Seq,
     head: Head,
     body: Body,
+    /// Whether some of it was erased.
+    is_touched: bool,
 }
 
 /// A stretch of time: a group of overlapping chunks, or a gap without any.
@@ -259,7 +279,7 @@ impl<'a> SeriesScan<'a> {
     fn enter(&mut self, partition: &'a PartitionView) -> Result<()> {
         self.current = Some(partition);
         let range = self.range.intersect(&partition.range);
-        let chunks = partition.chunks(self.series, range)?;
+        let chunks = partition.chunks(self.series, range, &self.erasures)?;
         let unflushed = (partition.memtables())
             .filter_map(|memtable| memtable.span(self.series))
             .reduce(|a, b| TimeRange::new(a.start.min(b.start), a.end.max(b.end)));
@@ -282,10 +302,12 @@ impl<'a> SeriesScan<'a> {
 
     fn piece(&self, mut span: Span) -> Result<Option<Piece>> {
         let partition = self.current.expect("spans come from a partition");
-        let is_alive = |source: &Source| source.head.first_timestamp() >= self.scan.alive_from;
+        let is_whole = |source: &Source| {
+            source.head.first_timestamp() >= self.scan.alive_from && !source.is_touched
+        };
         let is_overwritten =
             || partition.memtables().any(|memtable| memtable.has_rows(self.series, span.range));
-        if span.chunks.len() == 1 && is_alive(&span.chunks[0]) && !is_overwritten() {
+        if span.chunks.len() == 1 && is_whole(&span.chunks[0]) && !is_overwritten() {
             let Source { head, body, .. } = span.chunks.remove(0);
             let (fields, range) = (self.scan.fields.clone(), span.range);
             return Ok(Some(Piece::Chunk(ChunkPiece::new(
@@ -300,15 +322,20 @@ impl<'a> SeriesScan<'a> {
         span.chunks.sort_by_key(|source| source.seq);
         let mut parts = Vec::with_capacity(span.chunks.len() + 1);
         for source in &span.chunks {
-            parts.push(reader::load(
-                &source.head,
-                &source.body,
-                fields,
-                span.range,
-                Some(&self.scan.kept),
-            )?);
+            let kept = Some(&*self.scan.kept);
+            let mut rows = reader::load(&source.head, &source.body, fields, span.range, kept)?;
+            if source.is_touched {
+                self.erasures.apply(source.seq, &mut rows);
+            }
+            parts.push(rows);
         }
-        let in_memory = |memtable: &PointsMemtable| memtable.read(self.series, fields, span.range);
+        let in_memory = |memtable: &PointsMemtable| {
+            // Asked before the rows are read: rows only become newer.
+            let seq = memtable.seq_max();
+            let mut rows = memtable.read(self.series, fields, span.range)?;
+            self.erasures.apply(seq, &mut rows);
+            Some(rows)
+        };
         parts.extend(partition.memtables().filter_map(in_memory));
         parts.retain(|part| part.rows() > 0);
         Ok(match parts.len() {
@@ -355,6 +382,7 @@ impl Database {
     /// Pins what `request` reads.
     pub fn scan(&self, request: &ScanRequest<'_>) -> Result<Scan> {
         let policy = self.class(request.policy)?;
+        let left_out = self.left_out.for_scan(&policy.name);
         let alive_from = policy.alive_from(request.now);
         let range = TimeRange::new(request.range.start.max(alive_from), request.range.end);
         let mut partitions = Vec::new();
@@ -378,6 +406,7 @@ impl Database {
             kept: self.columns.clone(),
             range,
             alive_from,
+            left_out,
             descending: request.descending,
         })
     }

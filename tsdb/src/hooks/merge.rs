@@ -8,22 +8,22 @@
 //! 3. At the end of a series, or before a chunk that goes out undecoded, what is open goes out.
 //!
 //! A final merge, of a partition whose window is over, decodes what is not cold yet and encodes it
-//! in the cold class. Series that were dropped are left out.
+//! in the cold class. Series that were dropped are left out, and so is what was erased: a chunk
+//! that an erasure touches is decoded even where it lies alone.
 //!
 //! Invariants: outputs of a series do not overlap; an output's sequence number is the newest of
 //! what is in it, so that it wins and loses against chunks outside the job as its inputs would;
 //! memory holds one group and one open chunk.
 
-use std::sync::Arc;
-
-use croaring::Bitmap;
 use firndb_engine as engine;
 use firndb_engine::hooks::{EntryMerge, EntrySink, InputEntry};
 use firndb_engine::key::{Kind, Seq};
 use firndb_engine::scan::Body;
 
 use crate::chunk::{self, Class, Head, ROWS_MAX_COLD, ROWS_MAX_HOT, merge_columns};
+use crate::erasure::SeriesErasures;
 use crate::keys;
+use crate::left_out::PolicyLeftOut;
 use crate::memtable::cursor::cuts;
 use crate::model::{Columns, SeriesId, Timestamp};
 use crate::reader;
@@ -31,8 +31,10 @@ use crate::reader;
 /// The merge of one compaction.
 pub struct PointsMerge {
     is_final: bool,
-    dropped: Arc<Bitmap>,
+    left_out: PolicyLeftOut,
     series: SeriesId,
+    /// Those of the series.
+    erasures: SeriesErasures,
     group: Vec<Source>,
     /// Last timestamp of the group.
     group_end: Timestamp,
@@ -47,14 +49,17 @@ struct Source {
     head_bytes: Vec<u8>,
     head: Head,
     body: Body,
+    /// Whether an erasure takes some of it.
+    is_touched: bool,
 }
 
 impl PointsMerge {
-    /// A merge that leaves out the series `dropped`.
-    pub fn new(is_final: bool, dropped: Arc<Bitmap>) -> Self {
+    /// A merge that leaves out what `left_out` says.
+    pub fn new(is_final: bool, left_out: PolicyLeftOut) -> Self {
         PointsMerge {
             is_final,
-            dropped,
+            erasures: left_out.of(SeriesId(0)),
+            left_out,
             series: SeriesId(0),
             group: Vec::new(),
             group_end: Timestamp::MIN,
@@ -80,6 +85,7 @@ impl PointsMerge {
     fn close_group(&mut self, out: &mut dyn EntrySink) -> engine::Result<()> {
         let mut group = std::mem::take(&mut self.group);
         if let [source] = &group[..]
+            && !source.is_touched
             && self.is_large_enough(&source.head)
         {
             self.put_open(out)?;
@@ -93,7 +99,13 @@ impl PointsMerge {
         }
         for source in &group {
             self.open_seq = self.open_seq.max(source.seq);
-            columns.push(reader::load_all(&source.head, &source.body)?);
+            let mut rows = reader::load_all(&source.head, &source.body)?;
+            if source.is_touched {
+                self.erasures.apply(source.seq, &mut rows);
+            }
+            if rows.rows() > 0 {
+                columns.push(rows);
+            }
         }
         self.open = match columns.len() {
             0 => Columns::default(),
@@ -153,13 +165,20 @@ impl EntryMerge for PointsMerge {
             let reason = format!("entry {:02x?} is no chunk", entry.key);
             return Err(engine::Error::Invalid { reason });
         };
-        if self.dropped.contains(series.0) {
+        if self.left_out.dropped.contains(series.0) {
             return Ok(());
         }
         if series != self.series {
             self.finish(out)?;
             self.series = series;
-        } else if first > self.group_end {
+            self.erasures = self.left_out.of(series);
+        }
+        let (range, fields) = (head.time_range(), head.columns().iter().map(|c| c.field));
+        if self.erasures.cover(entry.seq, &range, fields.clone()) {
+            return Ok(());
+        }
+        let is_touched = self.erasures.touch(entry.seq, &range, fields);
+        if !self.group.is_empty() && first > self.group_end {
             self.close_group(out)?;
         }
         self.group_end = match self.group.is_empty() {
@@ -172,6 +191,7 @@ impl EntryMerge for PointsMerge {
             head_bytes: entry.value.to_vec(),
             head,
             body,
+            is_touched,
         });
         Ok(())
     }

@@ -61,6 +61,15 @@ impl Columns {
             columns: self.columns.iter().map(|c| c.slice(rows.clone())).collect(),
         }
     }
+
+    /// A copy of the rows in `runs`, which ascend and do not overlap.
+    pub fn keep(&self, runs: &[Range<usize>]) -> Columns {
+        let kept = runs.iter().flat_map(|run| &self.timestamps[run.clone()]);
+        Columns {
+            timestamps: kept.copied().collect(),
+            columns: self.columns.iter().map(|column| column.keep(runs)).collect(),
+        }
+    }
 }
 
 impl Column {
@@ -90,6 +99,31 @@ impl Column {
             field: self.field,
             values: self.values.slice(rows.clone()),
             validity: self.validity.as_ref().map(|bitmap| bitmap.slice(rows)),
+        }
+    }
+
+    /// A copy of the rows in `runs`, which ascend and do not overlap.
+    fn keep(&self, runs: &[Range<usize>]) -> Column {
+        let validity = self.validity.as_ref().map(|bitmap| {
+            let mut kept = Bitmap::default();
+            runs.iter().cloned().flatten().for_each(|row| kept.push(bitmap.get(row)));
+            kept
+        });
+        Column { field: self.field, values: self.values.keep(runs), validity }
+    }
+
+    /// Takes the values of the rows in `runs`, which ascend and do not overlap. A column that is
+    /// left without any becomes a missing one.
+    pub fn clear(&mut self, runs: &[Range<usize>]) {
+        let rows = self.values.len();
+        if matches!(self.values, Values::Missing(_)) {
+            return;
+        }
+        let validity = self.validity.get_or_insert_with(|| Bitmap::filled(rows, true));
+        runs.iter().cloned().flatten().for_each(|row| validity.set(row, false));
+        match validity.count() {
+            0 => *self = Column::missing(self.field, rows),
+            _ => self.values.clear(runs),
         }
     }
 }
@@ -137,6 +171,50 @@ impl Values {
                 assert!(rows.start <= rows.end && rows.end <= *n, "rows outside the column");
                 Values::Missing(rows.len())
             }
+        }
+    }
+
+    fn keep(&self, runs: &[Range<usize>]) -> Values {
+        fn fixed<T: Copy>(values: &[T], runs: &[Range<usize>]) -> Vec<T> {
+            runs.iter().flat_map(|run| &values[run.clone()]).copied().collect()
+        }
+        match self {
+            Values::Float(v) => Values::Float(fixed(v, runs)),
+            Values::Integer(v) => Values::Integer(fixed(v, runs)),
+            Values::Unsigned(v) => Values::Unsigned(fixed(v, runs)),
+            Values::Boolean(v) => Values::Boolean(fixed(v, runs)),
+            Values::String { offsets, bytes } => {
+                let (mut kept_offsets, mut kept) = (vec![0], Vec::new());
+                for row in runs.iter().cloned().flatten() {
+                    kept.extend_from_slice(
+                        &bytes[offsets[row] as usize..offsets[row + 1] as usize],
+                    );
+                    kept_offsets.push(kept.len() as u32);
+                }
+                Values::String { offsets: kept_offsets, bytes: kept }
+            }
+            Values::Missing(_) => Values::Missing(runs.iter().map(Range::len).sum()),
+        }
+    }
+
+    /// Gives the rows in `runs` the default of the type.
+    fn clear(&mut self, runs: &[Range<usize>]) {
+        let runs = runs.iter().cloned();
+        match self {
+            Values::Float(v) => runs.for_each(|run| v[run].fill(0.0)),
+            Values::Integer(v) => runs.for_each(|run| v[run].fill(0)),
+            Values::Unsigned(v) => runs.for_each(|run| v[run].fill(0)),
+            Values::Boolean(v) => runs.for_each(|run| v[run].fill(false)),
+            Values::String { offsets, bytes } => {
+                // From the back, so that earlier places stay where they are.
+                for run in runs.rev() {
+                    let (start, end) = (offsets[run.start], offsets[run.end]);
+                    bytes.drain(start as usize..end as usize);
+                    offsets[run.start..=run.end].fill(start);
+                    offsets[run.end + 1..].iter_mut().for_each(|offset| *offset -= end - start);
+                }
+            }
+            Values::Missing(_) => {}
         }
     }
 
