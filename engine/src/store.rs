@@ -225,10 +225,11 @@ impl Store {
         self.kernel().manifest.lock().store_id()
     }
 
-    /// Fixes one moment of keyspaces, to take their tables out. Writers go on: nothing is waited
-    /// for but the lock that gives batches their numbers.
-    pub fn begin_export(&self, keyspaces: &[KeyspaceId]) -> Result<PendingExport> {
-        self.kernel().begin_export(keyspaces)
+    /// Fixes one moment of the keyspaces whose names are meant, to take their tables out. Writers
+    /// go on: they wait for nothing but the lock that gives batches their numbers, under which
+    /// `is_meant` is asked.
+    pub fn begin_export(&self, is_meant: &dyn Fn(&str) -> bool) -> Result<PendingExport> {
+        self.kernel().begin_export(is_meant)
     }
 
     /// Begins to take table files in, as new keyspaces.

@@ -13,7 +13,6 @@ use firndb_engine::clock::ManualClock;
 use firndb_engine::fs::Fs;
 use firndb_engine::fs::sim::{Rng, SimFs};
 use firndb_engine::hooks::{Hooks, Plain};
-use firndb_engine::key::KeyspaceId;
 use firndb_engine::options::{Background, Durability, HookResolver, KeyspaceOptions, Options};
 use firndb_engine::scan::bounds::Bounds;
 use firndb_engine::store::{
@@ -317,7 +316,8 @@ impl Run {
                 self.store().compact(every(name)?, CompactOptions::default(), &|| false)?;
             }
             Step::Copy(from, to, transfer) => {
-                copy_keyspace(self.store(), id(from)?, to, *transfer)?;
+                id(from)?;
+                copy_keyspace(self.store(), from, to, *transfer)?;
                 return Ok(true);
             }
             Step::Sync => {
@@ -338,8 +338,8 @@ impl Run {
 }
 
 /// Exports the keyspace `from` and imports it as `to`, in place of what is there.
-pub fn copy_keyspace(store: &Store, from: KeyspaceId, to: &str, how: Transfer) -> Result<()> {
-    let export = store.begin_export(&[from])?.wait(&|| false)?;
+pub fn copy_keyspace(store: &Store, from: &str, to: &str, how: Transfer) -> Result<()> {
+    let export = store.begin_export(&|name| name == from)?.wait(&|| false)?;
     let mut import = store.begin_import()?;
     for keyspace in &export.keyspaces {
         import.keyspace(to, keyspace.options.clone())?;

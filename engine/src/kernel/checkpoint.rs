@@ -31,8 +31,7 @@ impl Kernel {
             let reason = format!("{} is not empty: {name} is there", dir.display());
             return Err(Error::Invalid { reason });
         }
-        let ids: Vec<_> = self.keyspaces(None)?.iter().map(|keyspace| keyspace.id).collect();
-        let export = self.begin_export(&ids)?.wait(is_cancelled)?;
+        let export = self.begin_export(&|_| true)?.wait(is_cancelled)?;
         let tables = || export.keyspaces.iter().flat_map(|keyspace| &keyspace.tables);
         for table in tables() {
             if is_cancelled() {

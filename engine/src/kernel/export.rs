@@ -1,14 +1,16 @@
 //! Taking keyspaces out: their tables at one moment, pinned.
 //!
 //! ```text
-//! begin   commit lock   every keyspace's memtable is sealed: one cut through the order of batches
+//! begin   commit lock   keyspaces are chosen by name and their memtables sealed: one cut through
+//!                       the order of batches
 //! wait    no lock       the sealed memtables are flushed; each keyspace's tables just after that
 //! ```
 //!
 //! Why a cut can be had without stopping writers: memtables of a keyspace are flushed in order, so
 //! the tables just after the flush of the one that the cut sealed hold what was written before the
 //! cut and nothing after it, whatever is written or compacted meanwhile. Across keyspaces it is the
-//! commit lock that makes it one moment: batches get their numbers under it.
+//! commit lock that makes it one moment: batches get their numbers under it, and a batch of before
+//! the cut touches only keyspaces that are there to be chosen.
 //!
 //! Invariant: the files of an [`Export`] stay as long as it lives, also when they are compacted away
 //! or their keyspace is dropped.
@@ -23,13 +25,14 @@ use crate::keyspace::{FlushReason, KeyspaceState, MemtableSlot};
 use crate::levels::{TableFile, Version};
 use crate::manifest::{Place, TableMeta};
 use crate::options::KeyspaceOptions;
+use crate::snapshot::Snapshot;
 use crate::{Error, Result};
 
 /// A cut whose memtables are on their way into tables.
 #[must_use = "the tables are there after `wait`"]
 pub struct PendingExport {
     kernel: Arc<Kernel>,
-    seq: Seq,
+    snapshot: Snapshot,
     keyspaces: Vec<Pending>,
     /// Failed jobs when it began.
     failures: u64,
@@ -37,7 +40,6 @@ pub struct PendingExport {
 
 struct Pending {
     keyspace: Arc<KeyspaceState>,
-    options: KeyspaceOptions,
     tables: Tables,
 }
 
@@ -63,7 +65,7 @@ impl Tables {
 pub struct Export {
     /// Every batch up to this one is in it, and none after it.
     pub seq: Seq,
-    /// The keyspaces, in the order asked for.
+    /// The keyspaces, by name.
     pub keyspaces: Vec<ExportedKeyspace>,
 }
 
@@ -101,19 +103,17 @@ impl ExportedTable {
 }
 
 impl Kernel {
-    pub fn begin_export(self: &Arc<Self>, ids: &[KeyspaceId]) -> Result<PendingExport> {
+    pub fn begin_export(
+        self: &Arc<Self>,
+        is_meant: &dyn Fn(&str) -> bool,
+    ) -> Result<PendingExport> {
         self.check_writable()?;
         let failures = self.counters.job_failures.load(Ordering::Relaxed);
-        let mut keyspaces = Vec::with_capacity(ids.len());
-        for id in ids {
-            let keyspace = self.keyspace(*id)?;
-            let options = self.options_of(&keyspace)?;
-            keyspaces.push((keyspace, options));
-        }
-        let mut sealed = Vec::new();
-        let mut pending = Vec::with_capacity(keyspaces.len());
+        let (mut sealed, mut pending) = (Vec::new(), Vec::new());
         let commits = self.commits.lock();
-        for (keyspace, options) in keyspaces {
+        let registry = self.registry.read();
+        let meant = registry.all().filter(|keyspace| is_meant(&keyspace.name));
+        for keyspace in meant.cloned() {
             if let Some(slot) = super::seal_active(&commits, &keyspace, FlushReason::Manual) {
                 sealed.push((keyspace.clone(), slot));
             }
@@ -122,15 +122,19 @@ impl Kernel {
                 Some(slot) => Tables::Behind(slot.clone()),
                 None => Tables::There(picture.version.clone()),
             };
-            pending.push(Pending { keyspace, options, tables });
+            pending.push(Pending { keyspace, tables });
         }
+        drop(registry);
         let seq = commits.last_seq;
+        let snapshot = self.snapshots.take(|| seq);
         drop(commits);
+        // Batches of before the cut may still be on their way into memtables.
+        self.publisher.wait(seq);
         for (keyspace, slot) in &sealed {
             self.queue_flush(keyspace, slot);
         }
         self.signal.raise();
-        Ok(PendingExport { kernel: self.clone(), seq, keyspaces: pending, failures })
+        Ok(PendingExport { kernel: self.clone(), snapshot, keyspaces: pending, failures })
     }
 
     /// What was chosen for a keyspace.
@@ -149,7 +153,12 @@ fn gone(keyspace: &KeyspaceState) -> Error {
 impl PendingExport {
     /// Every batch up to this one is in it, and none after it.
     pub fn seq(&self) -> Seq {
-        self.seq
+        self.snapshot.seq()
+    }
+
+    /// The moment of the cut, for reads of other keyspaces.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 
     /// Waits until what was in memory at the cut is in tables.
@@ -158,7 +167,8 @@ impl PendingExport {
     /// `NotFound` when a keyspace was dropped meanwhile: begin again. `Cancelled`, and whatever a
     /// flush failed with.
     pub fn wait(self, is_cancelled: &dyn Fn() -> bool) -> Result<Export> {
-        let PendingExport { kernel, seq, keyspaces, failures } = self;
+        let PendingExport { kernel, snapshot, keyspaces, failures } = self;
+        let seq = snapshot.seq();
         kernel.wait_for_jobs(failures, &mut || {
             let mut is_done = true;
             for pending in keyspaces.iter().filter(|pending| pending.tables.get().is_none()) {
@@ -169,25 +179,25 @@ impl PendingExport {
             }
             if !is_done && is_cancelled() { Err(Error::Cancelled) } else { Ok(is_done) }
         })?;
-        let export = |pending: Pending| {
+        let export = |pending: Pending| -> Result<ExportedKeyspace> {
             let version = pending.tables.get().expect("waited for");
             let table = |(place, file): (Place, &Arc<TableFile>)| ExportedTable {
                 place,
                 file: file.clone(),
             };
-            ExportedKeyspace {
+            Ok(ExportedKeyspace {
                 id: pending.keyspace.id,
                 name: pending.keyspace.name.clone(),
-                options: pending.options,
+                options: kernel.options_of(&pending.keyspace)?,
                 tables: version.tables().map(table).collect(),
-            }
+            })
         };
-        Ok(Export { seq, keyspaces: keyspaces.into_iter().map(export).collect() })
+        Ok(Export { seq, keyspaces: keyspaces.into_iter().map(export).collect::<Result<_>>()? })
     }
 }
 
 impl std::fmt::Debug for PendingExport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PendingExport").field("seq", &self.seq).finish_non_exhaustive()
+        f.debug_struct("PendingExport").field("snapshot", &self.snapshot).finish_non_exhaustive()
     }
 }
