@@ -3,6 +3,7 @@
 //! ```text
 //! d/<database> -> {"version":1,"policies":[{"name":..,"duration_ns":..,...}]}
 //!               | {"version":2,"policies":[..],"rollups":[{"name":..,"policy":..,"levels":[..],..}]}
+//! r/<database> -> a restore under way (pending)
 //! ```
 //!
 //! Version 2 is written where there are rollups: a build that knows none would take their rows for
@@ -10,6 +11,8 @@
 //!
 //! Changes are synced whatever the store's durability is: they are rare, and what a database
 //! holds must not outlive the entry that names it.
+
+mod pending;
 
 use firndb_engine::batch::WriteBatch;
 use firndb_engine::key::KeyspaceId;
@@ -47,6 +50,19 @@ struct DatabaseEntry {
     settings: Settings,
 }
 
+impl Settings {
+    /// The settings in the entry of a database.
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Settings> {
+        let entry: DatabaseEntry = serde_json::from_slice(bytes)
+            .map_err(|error| Error::corrupt("catalog", error.to_string()))?;
+        if entry.version > VERSION_ROLLUPS {
+            let reason = format!("database {name} was written by a newer version");
+            return Err(Error::Invalid { reason });
+        }
+        Ok(entry.settings)
+    }
+}
+
 /// The catalog.
 #[derive(Debug)]
 pub struct Catalog {
@@ -71,13 +87,7 @@ impl Catalog {
             let damaged = |reason: String| Error::corrupt("catalog", reason);
             let name = std::str::from_utf8(&entries.key()[PREFIX.len()..])
                 .map_err(|error| damaged(error.to_string()))?;
-            let entry: DatabaseEntry = serde_json::from_slice(entries.value())
-                .map_err(|error| damaged(error.to_string()))?;
-            if entry.version > VERSION_ROLLUPS {
-                let reason = format!("database {name} was written by a newer version");
-                return Err(Error::Invalid { reason });
-            }
-            databases.push((name.to_owned(), entry.settings));
+            databases.push((name.to_owned(), Settings::parse(name, entries.value())?));
         }
         Ok(databases)
     }

@@ -45,6 +45,26 @@ pub enum Error {
     /// A partition would outlive the points in it.
     #[error("retention policy duration must be greater than the shard duration")]
     PolicyShorterThanShard,
+    /// A restore under the name of a database that there is.
+    #[error(
+        "database {name} exists: restore it under another name, or say that it is to be replaced"
+    )]
+    DatabaseExists {
+        /// The name.
+        name: String,
+    },
+    /// No backup of this id in the repository.
+    #[error("backup not found: {id}")]
+    BackupNotFound {
+        /// The id asked for.
+        id: String,
+    },
+    /// Somebody else works on the repository of backups.
+    #[error("{path} is in use by another backup, restore or check; try again when it is done")]
+    RepositoryBusy {
+        /// Its lock file.
+        path: String,
+    },
     /// A name that cannot be one, or a number out of range.
     #[error("{reason}")]
     Invalid {

@@ -67,6 +67,17 @@ impl LeftOutByDatabase {
         let left_out = self.0.read().get(database).cloned();
         left_out?.for_merge(policy)
     }
+
+    /// Takes away what a database leaves out: merges of keyspaces of its name copy, until the next
+    /// [`LeftOutByDatabase::begin`] or until it is put back.
+    pub fn take(&self, database: &str) -> Option<Arc<LeftOut>> {
+        self.0.write().remove(database)
+    }
+
+    /// Puts back what was taken.
+    pub fn put_back(&self, database: &str, left_out: Arc<LeftOut>) {
+        self.0.write().insert(database.to_owned(), left_out);
+    }
 }
 
 /// Hooks of a partition.

@@ -1,5 +1,8 @@
 //! The whole: a store with databases in it.
 
+mod adopt;
+mod cut;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,6 +20,8 @@ use crate::maintenance::MaintenanceReport;
 use crate::model::Timestamp;
 use crate::retention::{PolicySpec, RetentionPolicy};
 use crate::{Error, Result};
+
+pub(crate) use cut::Cut;
 
 /// How to open.
 #[derive(Debug, Clone)]
@@ -170,20 +175,13 @@ impl Inner {
     /// Opens the databases of the catalog, and drops keyspaces that belong to none: what a crash
     /// left of a database or policy half made or half dropped.
     fn load(&self) -> Result<()> {
+        self.settle_restores()?;
         let mut databases = BTreeMap::new();
         for (name, settings) in self.catalog.databases()? {
             let database = self.open_database(&name, settings)?;
             databases.insert(name, database);
         }
-        for keyspace in self.store.keyspaces() {
-            if let Some(Keyspace::Points { database, policy, window }) =
-                Keyspace::parse(&keyspace.name)
-                && let Some(database) = databases.get(&database)
-                && database.class(Some(&policy)).is_ok()
-            {
-                database.partitions.add(&policy, window, keyspace.id);
-            }
-        }
+        self.add_partitions(&databases);
         let is_orphan = |keyspace: &Keyspace| match keyspace {
             Keyspace::Index { database } => !databases.contains_key(database),
             Keyspace::Points { database, policy, .. } => {
@@ -193,6 +191,19 @@ impl Inner {
         self.drop_keyspaces(is_orphan, "left over")?;
         *self.databases.write() = databases;
         Ok(())
+    }
+
+    /// Tells databases which partitions they have.
+    fn add_partitions(&self, databases: &BTreeMap<String, Arc<Database>>) {
+        for keyspace in self.store.keyspaces() {
+            if let Some(Keyspace::Points { database, policy, window }) =
+                Keyspace::parse(&keyspace.name)
+                && let Some(database) = databases.get(&database)
+                && database.class(Some(&policy)).is_ok()
+            {
+                database.partitions.add(&policy, window, keyspace.id);
+            }
+        }
     }
 
     fn open_database(&self, name: &str, settings: Settings) -> Result<Arc<Database>> {

@@ -59,6 +59,14 @@ impl Keyspace {
         })
     }
 
+    /// Its name in another database.
+    pub fn name_in(&self, database: &str) -> String {
+        match self {
+            Keyspace::Index { .. } => index_name(database),
+            Keyspace::Points { policy, window, .. } => points_name(database, policy, *window),
+        }
+    }
+
     /// The database it belongs to.
     pub fn database(&self) -> &str {
         match self {
@@ -70,6 +78,11 @@ impl Keyspace {
 /// Name of a database's index.
 pub fn index_name(database: &str) -> String {
     format!("{INDEX}{}", escape(database))
+}
+
+/// What the names of all partitions of a database begin with.
+pub fn points_prefix(database: &str) -> String {
+    format!("{POINTS}{}/", escape(database))
 }
 
 /// Name of a partition.
@@ -121,8 +134,11 @@ mod tests {
         for database in ["db", "a/b", "100%", "%2F", "", "\u{e9}%\u{e9}"] {
             let points = points_name(database, "auto/gen", window);
             let (database, policy) = (database.to_owned(), "auto/gen".to_owned());
+            let policy_name = policy.clone();
             let expected = Keyspace::Points { database: database.clone(), policy, window };
-            assert_eq!(Keyspace::parse(&points), Some(expected), "{points}");
+            assert_eq!(Keyspace::parse(&points), Some(expected.clone()), "{points}");
+            assert!(points.starts_with(&points_prefix(&database)));
+            assert_eq!(expected.name_in("x"), points_name("x", &policy_name, window));
             let expected = Keyspace::Index { database: database.clone() };
             assert_eq!(Keyspace::parse(&index_name(&database)), Some(expected));
         }

@@ -40,6 +40,8 @@ pub mod maintenance;
 
 pub mod instance;
 
+pub mod backup;
+
 pub use database::Database;
 pub use erasure::Erasure;
 pub use error::{Error, Result};

@@ -1,0 +1,218 @@
+//! What a backup says of itself.
+//!
+//! ```text
+//! backups/<id>.json := {"format":1,"sha256":"<of the text of backup>","backup":{..}}
+//! backup := id, time, store, cut, databases (name, catalog entry, keyspaces), other keyspaces
+//! keyspace := name, policy, compression, tables (object, length, place)
+//! ```
+//!
+//! Fields that a build does not know are passed over; a change that an old build must not pass over
+//! takes the next format number.
+
+use std::collections::BTreeMap;
+
+use firndb_engine::compress::Compression;
+use firndb_engine::options::{KeyspaceOptions, Leveled, Policy, Tiered};
+use firndb_engine::store::{ExportedKeyspace, ExportedTable};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::repository::Sha256Hex;
+use crate::{Error, Result};
+
+/// Format that this build writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+/// A backup.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackupRecord {
+    /// Its name in the repository.
+    pub id: String,
+    /// When it was taken, nanoseconds since the Unix epoch.
+    pub time_ns: i64,
+    /// The database it is of; `None`: everything there was.
+    pub scope: Option<String>,
+    /// Identity of the store.
+    pub store: String,
+    /// Its place in the order of all writes of the store.
+    pub seq: u64,
+    /// Databases, by name.
+    pub databases: Vec<DatabaseRecord>,
+    /// Keyspaces that belong to no database: those of keys and values.
+    pub keyspaces: Vec<KeyspaceRecord>,
+}
+
+/// A database in a backup.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseRecord {
+    /// Its name.
+    pub name: String,
+    /// What the catalog said of it: policies and rules.
+    pub catalog: Value,
+    /// Its index and its partitions.
+    pub keyspaces: Vec<KeyspaceRecord>,
+}
+
+/// A keyspace in a backup.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyspaceRecord {
+    /// Its name.
+    pub name: String,
+    policy: Option<PolicyRecord>,
+    compression: Option<CompressionRecord>,
+    /// Its tables.
+    pub tables: Vec<TableRecord>,
+}
+
+/// A table in a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRecord {
+    /// SHA-256 of the file, in hexadecimal: the name of the object.
+    pub object: String,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Level of its run.
+    pub level: u8,
+    /// Age of its run.
+    pub age: u64,
+    /// Written by a final compaction.
+    pub is_final: bool,
+    /// What tells it in the store it is from.
+    #[serde(flatten)]
+    pub identity: TableIdentity,
+}
+
+/// What tells a table from all others of a store: numbers are never used again, and should the
+/// folder of a store have been copied, its files hardly go on alike in all of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TableIdentity {
+    /// Number of the file.
+    pub number: u64,
+    /// Entries in it.
+    pub entries: u64,
+    /// Bytes in it before compression.
+    pub raw_bytes: u64,
+    /// Oldest sequence number.
+    pub min_seq: u64,
+    /// Newest sequence number.
+    pub max_seq: u64,
+}
+
+impl TableIdentity {
+    /// What tells `table`.
+    pub fn of(table: &ExportedTable) -> Self {
+        let meta = table.meta();
+        TableIdentity {
+            number: meta.number.0,
+            entries: meta.entries,
+            raw_bytes: meta.raw_bytes,
+            min_seq: meta.min_seq,
+            max_seq: meta.max_seq,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PolicyRecord {
+    Leveled { runs0_trigger: u32, ratio: u32, base_bytes: u64 },
+    Tiered { merge_runs_min: u32, merge_runs_max: u32, ratio: f64, runs_max: u32 },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum CompressionRecord {
+    None,
+    Zstd(i32),
+}
+
+impl KeyspaceRecord {
+    /// What is recorded of an exported keyspace whose tables are in the repository.
+    pub fn new(keyspace: &ExportedKeyspace, tables: Vec<TableRecord>) -> Self {
+        let policy = keyspace.options.policy.map(|policy| match policy {
+            Policy::Leveled(Leveled { runs0_trigger, ratio, base_bytes }) => {
+                PolicyRecord::Leveled { runs0_trigger, ratio, base_bytes }
+            }
+            Policy::Tiered(Tiered { merge_runs_min, merge_runs_max, ratio, runs_max }) => {
+                PolicyRecord::Tiered { merge_runs_min, merge_runs_max, ratio, runs_max }
+            }
+        });
+        let compression = keyspace.options.compression.map(|compression| match compression {
+            Compression::None => CompressionRecord::None,
+            Compression::Zstd(level) => CompressionRecord::Zstd(level),
+        });
+        KeyspaceRecord { name: keyspace.name.to_string(), policy, compression, tables }
+    }
+
+    /// What was chosen for it.
+    pub fn options(&self) -> KeyspaceOptions {
+        let policy = self.policy.as_ref().map(|policy| match *policy {
+            PolicyRecord::Leveled { runs0_trigger, ratio, base_bytes } => {
+                Policy::Leveled(Leveled { runs0_trigger, ratio, base_bytes })
+            }
+            PolicyRecord::Tiered { merge_runs_min, merge_runs_max, ratio, runs_max } => {
+                Policy::Tiered(Tiered { merge_runs_min, merge_runs_max, ratio, runs_max })
+            }
+        });
+        let compression = self.compression.as_ref().map(|compression| match *compression {
+            CompressionRecord::None => Compression::None,
+            CompressionRecord::Zstd(level) => Compression::Zstd(level),
+        });
+        KeyspaceOptions { policy, compression }
+    }
+}
+
+impl BackupRecord {
+    /// All its keyspaces.
+    pub fn all_keyspaces(&self) -> impl Iterator<Item = &KeyspaceRecord> {
+        self.databases.iter().flat_map(|database| &database.keyspaces).chain(&self.keyspaces)
+    }
+
+    /// All its tables.
+    pub fn tables(&self) -> impl Iterator<Item = &TableRecord> {
+        self.all_keyspaces().flat_map(|keyspace| &keyspace.tables)
+    }
+
+    /// Its objects and their lengths, each once.
+    pub fn objects(&self) -> BTreeMap<&str, u64> {
+        self.tables().map(|table| (table.object.as_str(), table.bytes)).collect()
+    }
+
+    /// Length of its objects together.
+    pub fn bytes(&self) -> u64 {
+        self.objects().values().sum()
+    }
+
+    /// The text of its file.
+    pub fn encode(&self) -> Vec<u8> {
+        let body = serde_json::to_string(self).expect("plain structs have a JSON form");
+        let sha256 = Sha256Hex::of(body.as_bytes());
+        format!("{{\"format\":{FORMAT},\"sha256\":\"{sha256}\",\"backup\":{body}}}\n").into_bytes()
+    }
+
+    /// The backup with this text, from the file `place`.
+    pub fn decode(place: &str, text: &[u8]) -> Result<BackupRecord> {
+        #[derive(Deserialize)]
+        struct Envelope<'a> {
+            format: u32,
+            sha256: String,
+            #[serde(borrow)]
+            backup: &'a RawValue,
+        }
+        let damaged = |reason: String| Error::corrupt(place, reason);
+        let envelope: Envelope<'_> =
+            serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
+        if envelope.format > FORMAT {
+            let found = envelope.format;
+            let reason =
+                format!("{place} has format {found}, this build reads up to {FORMAT}: use a newer");
+            return Err(Error::Invalid { reason });
+        }
+        let body = envelope.backup.get();
+        if Sha256Hex::of(body.as_bytes()).to_string() != envelope.sha256 {
+            return Err(damaged("its checksum does not fit".to_owned()));
+        }
+        serde_json::from_str(body).map_err(|error| damaged(error.to_string()))
+    }
+}
