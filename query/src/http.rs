@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod multipart;
 mod request;
+mod rollups;
 mod run;
 
 use std::sync::Arc;
@@ -79,11 +80,13 @@ impl QueryState {
     }
 }
 
-/// The routes: `GET|POST /query`, `GET /api/v1/range`, `/api/v1/export`, `/api/v1/export/days`.
+/// The routes: `GET|POST /query`, `GET /api/v1/range`, `/api/v1/export`, `/api/v1/export/days`,
+/// `GET|POST|DELETE /api/v1/rollups`.
 pub fn routes(state: QueryState) -> Router {
     Router::new()
         .route("/query", get(query).post(query))
         .route("/api/v1/range", get(files::range))
+        .route("/api/v1/rollups", get(rollups::list).post(rollups::create).delete(rollups::remove))
         .route("/api/v1/export", get(files::export))
         .route("/api/v1/export/days", get(files::days))
         .with_state(Arc::new(state))

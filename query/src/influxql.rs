@@ -12,6 +12,7 @@ pub mod keyword;
 pub mod lexer;
 pub mod lower;
 pub mod parser;
+pub mod rollup;
 pub mod show;
 pub mod time;
 

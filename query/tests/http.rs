@@ -175,3 +175,44 @@ fn limits_end_a_statement_with_an_error() {
         {"statement_id":1,"error":"not executed"}]});
     assert_eq!((status, serde_json::from_slice::<Value>(&body).ok()), (200, Some(expected)));
 }
+
+#[test]
+fn rollups_over_http() {
+    let fixture = fixture();
+    let send = |method: &str, uri: &str, body: &str| {
+        let request = Request::builder().method(method).uri(uri);
+        let request = request.body(Body::from(body.to_string())).expect("a request");
+        let (status, body) = fixture.send(request);
+        (status, serde_json::from_slice::<Value>(&body).unwrap_or(Value::Null))
+    };
+    let uri = "/api/v1/rollups?db=d";
+    assert_eq!(send("GET", uri, ""), (200, json!({"rollups": []})));
+    let asked = r#"{"measurements":["m"],"raw":"7d","levels":[{"every":"1m","keep":"90d"},{"every":"1h"}]}"#;
+    let made = json!({"name": "autogen_1m_1h", "policy": "autogen", "measurements": ["m"],
+        "raw": "1w", "dirty": 0, "levels": [
+        {"every": "1m", "keep": "90d", "built_until": null, "bytes": 0},
+        {"every": "1h", "keep": null, "built_until": null, "bytes": 0}]});
+    assert_eq!(send("POST", uri, asked), (200, made.clone()));
+    // What was answered says the same when it is sent.
+    assert_eq!(send("POST", uri, &made.to_string()), (200, made.clone()));
+    assert_eq!(send("GET", uri, ""), (200, json!({"rollups": [made]})));
+    let cases = [
+        ("POST", uri, r#"{"name":"autogen_1m_1h","levels":[{"every":"2m"}]}"#, 409),
+        ("POST", uri, r#"{"levels":[{"every":"x"}]}"#, 400),
+        ("POST", uri, r#"{"levels":[]}"#, 400),
+        ("POST", uri, r#"{"level":[]}"#, 400),
+        ("POST", uri, "", 400),
+        ("POST", uri, r#"{"policy":"nope","levels":[{"every":"1m"}]}"#, 404),
+        ("POST", "/api/v1/rollups?db=nope", asked, 404),
+        ("GET", "/api/v1/rollups", "", 400),
+        ("DELETE", uri, "", 400),
+        ("DELETE", "/api/v1/rollups?db=d&name=nope", "", 404),
+        ("DELETE", "/api/v1/rollups?db=d&name=autogen_1m_1h", "", 204),
+        ("DELETE", "/api/v1/rollups?db=d&name=autogen_1m_1h", "", 404),
+    ];
+    for (method, uri, body, expected) in cases {
+        let (status, answer) = send(method, uri, body);
+        assert_eq!(status, expected, "{method} {uri} {body}: {answer}");
+        assert!(status == 204 || answer["error"].is_string(), "{answer}");
+    }
+}

@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 
 use super::ast::{Select, Statement};
 use super::lower::{Query, Scope, lower};
-use super::{ddl, explain, show};
+use super::{ddl, explain, rollup, show};
 use crate::error::{Error, Result};
 use crate::exec::{self, Context, Data, Series, SeriesHead, SeriesStream, Vector};
 use crate::plan::Plan;
@@ -44,6 +44,7 @@ pub fn answer(statement: &Statement, scope: &Scope<'_>, context: &Context) -> Re
             explain::explain(select, *analyze, scope, context).map(Answer::ready)
         }
         Statement::Show(what) => show::show(what, scope).map(Answer::ready),
+        Statement::Rollup(statement) => rollup::rollup(statement, scope).map(Answer::ready),
         Statement::Unsupported(what) => Err(Error::Unsupported((*what).into())),
         change => ddl::change(change, scope).map(|()| Answer::ready(Vec::new())),
     }

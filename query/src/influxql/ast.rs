@@ -4,8 +4,11 @@
 //! `OR` are lists, so that a condition over thousands of hosts is wide and not deep.
 
 mod display;
+mod rollup;
 
 use regex::Regex;
+
+pub use rollup::{RollupClauses, RollupStatement};
 
 /// One statement.
 #[derive(Debug, Clone)]
@@ -67,6 +70,8 @@ pub enum Statement {
     DropSeries(Deletion),
     /// `DELETE [FROM ...] [WHERE ...]`.
     Delete(Deletion),
+    /// A statement about rollups.
+    Rollup(RollupStatement),
     /// Known, parsed, and not answered by this version: its words.
     Unsupported(&'static str),
 }
@@ -77,6 +82,7 @@ impl Statement {
         match self {
             Statement::Select(select) => select.into.is_some(),
             Statement::Explain { .. } | Statement::Show(_) => false,
+            Statement::Rollup(rollup) => !matches!(rollup, RollupStatement::Show { .. }),
             _ => true,
         }
     }

@@ -57,6 +57,7 @@ pub fn change(statement: &Statement, scope: &Scope<'_>) -> Result<()> {
         Statement::Select(_)
         | Statement::Explain { .. }
         | Statement::Show(_)
+        | Statement::Rollup(_)
         | Statement::Unsupported(_) => {}
     }
     Ok(())

@@ -6,6 +6,15 @@ use std::fmt::Write;
 ///
 /// `None` when it is not that, or more than `i64` holds (292 years).
 pub fn parse(text: &str) -> Option<i64> {
+    parse_units(text, unit_ns)
+}
+
+/// As [`parse`], and `y` is a year of 365 days: for how long things are kept.
+pub fn parse_long(text: &str) -> Option<i64> {
+    parse_units(text, |unit| if unit == "y" { Some(365 * DAY_NS) } else { unit_ns(unit) })
+}
+
+fn parse_units(text: &str, unit_ns: impl Fn(&str) -> Option<i64>) -> Option<i64> {
     let mut rest = text;
     let mut total: i64 = 0;
     while !rest.is_empty() {
@@ -19,6 +28,8 @@ pub fn parse(text: &str) -> Option<i64> {
     (!text.is_empty()).then_some(total)
 }
 
+const DAY_NS: i64 = 86_400_000_000_000;
+
 fn unit_ns(unit: &str) -> Option<i64> {
     Some(match unit {
         "ns" => 1,
@@ -27,7 +38,7 @@ fn unit_ns(unit: &str) -> Option<i64> {
         "s" => 1_000_000_000,
         "m" => 60_000_000_000,
         "h" => 3_600_000_000_000,
-        "d" => 86_400_000_000_000,
+        "d" => DAY_NS,
         "w" => 604_800_000_000_000,
         _ => return None,
     })
@@ -90,6 +101,16 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(parse(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn long_durations_have_years() {
+        assert_eq!(parse_long("1y"), parse("365d"));
+        assert_eq!(parse_long("1y2w"), parse("379d"));
+        for text in ["y", "293y", "1yy", ""] {
+            assert_eq!(parse_long(text), None, "{text}");
+        }
+        assert_eq!(parse("1y"), None, "years are not durations of InfluxQL");
     }
 
     #[test]

@@ -43,6 +43,11 @@ pub enum Token<'a> {
 }
 
 impl Token<'_> {
+    /// Whether it is a name that reads `word`, in any case.
+    pub fn is_word(&self, word: &str) -> bool {
+        matches!(self, Token::Ident(name) if name.eq_ignore_ascii_case(word))
+    }
+
     /// The token as error messages show it.
     pub fn found(&self) -> String {
         let or = |text: &str, kind: &str| if text.is_empty() { kind.into() } else { text.into() };

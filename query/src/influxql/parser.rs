@@ -6,6 +6,7 @@
 
 mod expr;
 mod manage;
+mod rollup;
 mod select;
 mod show;
 
@@ -148,6 +149,12 @@ impl<'a> Parser<'a> {
 
     fn accept_keyword(&mut self, keyword: Keyword) -> Result<bool> {
         self.accept(|token| *token == Token::Keyword(keyword))
+    }
+
+    /// Takes the next token if it is the name `word`, in any case: a word that only some statements
+    /// know, and that is a name everywhere else.
+    fn accept_word(&mut self, word: &str) -> Result<bool> {
+        self.accept(|token| token.is_word(word))
     }
 
     fn accept_sign(&mut self, sign: &'static str) -> Result<bool> {

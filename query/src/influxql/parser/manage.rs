@@ -13,6 +13,7 @@ impl<'a> Parser<'a> {
             Token::Keyword(Keyword::User) => self.create_user(),
             Token::Keyword(Keyword::Retention) => self.create_policy(),
             Token::Keyword(Keyword::Subscription) => self.create_subscription(),
+            token if token.is_word("ROLLUP") => self.create_rollup(),
             _ => {
                 Err(self.unexpected(&lexed, "CONTINUOUS, DATABASE, USER, RETENTION, SUBSCRIPTION"))
             }
@@ -157,6 +158,7 @@ impl<'a> Parser<'a> {
                 self.ident()?;
                 Ok(Statement::Unsupported("DROP USER"))
             }
+            token if token.is_word("ROLLUP") => self.drop_rollup(),
             _ => Err(self.unexpected(
                 &lexed,
                 "CONTINUOUS, DATABASE, MEASUREMENT, RETENTION, SERIES, SHARD, SUBSCRIPTION, USER",

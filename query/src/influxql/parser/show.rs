@@ -12,6 +12,9 @@ impl<'a> Parser<'a> {
     /// A statement, after `SHOW`.
     pub(super) fn show(&mut self) -> Result<Statement> {
         let lexed = self.next()?;
+        if lexed.token.is_word("ROLLUPS") {
+            return self.show_rollups();
+        }
         let Token::Keyword(keyword) = lexed.token else {
             return Err(self.unexpected(&lexed, SHOWN));
         };
