@@ -3,12 +3,18 @@
 //! Pure arithmetic; who stores policies is [`crate::catalog`], who drops partitions is
 //! [`crate::maintenance`]. A duration of `None` is for ever. Partition windows are aligned to the
 //! Unix epoch and have whole seconds.
+//!
+//! Modules: `rule` (rules that shorten the life of some points).
+
+pub mod rule;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::time::{TIMESTAMP_MAX, TIMESTAMP_MIN};
 use crate::model::{TimeRange, Timestamp};
 use crate::{Error, Result};
+
+pub use rule::{RetentionRule, RuleKind, RuleScope};
 
 /// Name of the policy that a database gets when none is asked for.
 pub const POLICY_NAME_DEFAULT: &str = "autogen";

@@ -70,8 +70,20 @@ pub enum Statement {
     DropSeries(Deletion),
     /// `DELETE [FROM ...] [WHERE ...]`.
     Delete(Deletion),
+<<<<<<< HEAD
     /// A statement about rollups.
     Rollup(RollupStatement),
+=======
+    /// `RETAIN`.
+    Retain(Box<Retain>),
+    /// `DROP RETENTION RULE`.
+    DropRule {
+        /// Its number.
+        id: u64,
+        /// Its database.
+        database: String,
+    },
+>>>>>>> f0927d1 (wip)
     /// Known, parsed, and not answered by this version: its words.
     Unsupported(&'static str),
 }
@@ -340,6 +352,30 @@ pub struct Deletion {
     pub condition: Option<Expr>,
 }
 
+/// A `RETAIN` statement.
+#[derive(Debug, Clone)]
+pub struct Retain {
+    /// How long, or how much.
+    pub keep: Keep,
+    /// `ON`: the database.
+    pub database: String,
+    /// `ON db.policy`.
+    pub policy: Option<String>,
+    /// `FROM`.
+    pub measurement: Option<String>,
+    /// `WHERE`.
+    pub condition: Option<Expr>,
+}
+
+/// How long points live, or how much room they have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// This many nanoseconds.
+    For(i64),
+    /// This many bytes of tables.
+    Bytes(u64),
+}
+
 /// A `SHOW` statement.
 #[derive(Debug, Clone)]
 pub struct Show {
@@ -401,6 +437,8 @@ pub enum ShowWhat {
     },
     /// `RETENTION POLICIES`
     Policies,
+    /// `RETENTION RULES`
+    Rules,
     /// `USERS`
     Users,
     /// `GRANTS FOR`

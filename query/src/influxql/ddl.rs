@@ -5,6 +5,7 @@ use firndb_tsdb::{Database, PolicyChange, PolicySpec};
 
 use super::ast::{Deletion, Name, PolicyClauses, Statement};
 use super::lower::{Scope, asks_time, measurements, tag_condition};
+use super::retain;
 use crate::error::{Error, Result};
 
 /// Makes the change. What does not exist is dropped without a word, as 1.x does.
@@ -54,10 +55,15 @@ pub fn change(statement: &Statement, scope: &Scope<'_>) -> Result<()> {
             }
             drop_series(deletion, scope)?;
         }
+        Statement::DropRule { id, database } => retain::drop(*id, database, scope)?,
         Statement::Select(_)
         | Statement::Explain { .. }
         | Statement::Show(_)
+<<<<<<< HEAD
         | Statement::Rollup(_)
+=======
+        | Statement::Retain(_)
+>>>>>>> f0927d1 (wip)
         | Statement::Unsupported(_) => {}
     }
     Ok(())

@@ -6,6 +6,7 @@
 
 mod expr;
 mod manage;
+mod retain;
 mod rollup;
 mod select;
 mod show;
@@ -104,6 +105,7 @@ impl<'a> Parser<'a> {
             Token::Keyword(Keyword::Alter) => self.alter(),
             Token::Keyword(Keyword::Set) => self.set_password(),
             Token::Keyword(Keyword::Kill) => self.kill(),
+            token if token.is_word("RETAIN") => self.retain(),
             _ => Err(self.unexpected(
                 &first,
                 "SELECT, DELETE, SHOW, CREATE, DROP, EXPLAIN, GRANT, REVOKE, ALTER, SET, KILL",

@@ -9,6 +9,7 @@ use super::answer::{table, text};
 use super::ast::{Counted, KeyFilter, Name, Show, ShowWhat};
 use super::duration;
 use super::lower::{Scope, measurements, tag_condition, without_time};
+use super::retain;
 use crate::error::{Error, Result};
 use crate::exec::{Data, Series, Vector};
 
@@ -34,6 +35,7 @@ pub fn show(show: &Show, scope: &Scope<'_>) -> Result<Vec<Series>> {
         ShowWhat::Series => Schema::of(show, scope)?.series(),
         ShowWhat::Cardinality { of, exact } => cardinality(show, of, *exact, scope),
         ShowWhat::Policies => policies(show, scope),
+        ShowWhat::Rules => retain::show(show, scope),
         ShowWhat::Users => empty("", &["user", "admin"]),
         ShowWhat::Grants(_) => Err(Error::invalid("user not found")),
         ShowWhat::Queries => empty("", &["qid", "query", "database", "duration", "status"]),

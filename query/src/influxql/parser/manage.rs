@@ -135,6 +135,9 @@ impl<'a> Parser<'a> {
                 Ok(Statement::DropMeasurement { name: self.ident()? })
             }
             Token::Keyword(Keyword::Retention) => {
+                if self.accept_word("RULE")? {
+                    return self.drop_rule();
+                }
                 let (name, database) = self.policy_on()?;
                 Ok(Statement::DropPolicy { name, database })
             }

@@ -39,12 +39,7 @@ impl<'a> Parser<'a> {
                 self.expect_keyword(Keyword::For)?;
                 plain(ShowWhat::Grants(self.ident()?))
             }
-            Keyword::Retention => {
-                self.expect_keyword(Keyword::Policies)?;
-                let mut show = Show::new(ShowWhat::Policies);
-                show.database = self.on()?;
-                Ok(show)
-            }
+            Keyword::Retention => self.show_retention(),
             Keyword::Measurements => self.show_measurements(),
             Keyword::Measurement => self.show_cardinality(|_| Ok(Counted::Measurements)),
             Keyword::Series => self.show_series(),
@@ -63,7 +58,7 @@ impl<'a> Parser<'a> {
         Ok(Show::new(what))
     }
 
-    fn on(&mut self) -> Result<Option<String>> {
+    pub(super) fn on(&mut self) -> Result<Option<String>> {
         match self.accept_keyword(Keyword::On)? {
             true => self.ident().map(Some),
             false => Ok(None),
