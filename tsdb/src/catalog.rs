@@ -1,13 +1,17 @@
-//! The catalog: which databases there are, which policies and rollups they have.
+//! The catalog: which databases there are, which policies, rollups and rules they have.
 //!
 //! ```text
 //! d/<database> -> {"version":1,"policies":[{"name":..,"duration_ns":..,...}]}
 //!               | {"version":2,"policies":[..],"rollups":[{"name":..,"policy":..,"levels":[..],..}]}
+//!               | {"version":3,"policies":[..],"rollups":[..],"rules_made":2,
+//!                  "rules":[{"id":2,"measurement":..,"tags":{"equal":["env","dev"]},
+//!                            "kind":{"age":604800000000000}}]}
 //! r/<database> -> a restore under way (pending)
 //! ```
 //!
 //! Version 2 is written where there are rollups: a build that knows none would take their rows for
-//! keyspaces that belong to nobody.
+//! keyspaces that belong to nobody. Version 3 is written once there was a retention rule: a build
+//! that knows none would show what they hide, and forget them with the next change.
 //!
 //! Changes are synced whatever the store's durability is: they are rare, and what a database
 //! holds must not outlive the entry that names it.
@@ -21,13 +25,14 @@ use firndb_engine::scan::bounds::Bounds;
 use firndb_engine::store::{ScanOptions, Store, WriteOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::retention::RetentionPolicy;
+use crate::retention::{RetentionPolicy, RetentionRule};
 use crate::rollup::Rollup;
 use crate::{Error, Result, keys};
 
 const PREFIX: &str = "d/";
 const VERSION: u32 = 1;
 const VERSION_ROLLUPS: u32 = 2;
+const VERSION_RULES: u32 = 3;
 
 /// How catalog and index changes that are not points are written.
 pub const SYNCED: WriteOptions = WriteOptions { durability: Some(Durability::Always) };
@@ -40,6 +45,16 @@ pub struct Settings {
     /// Its rollups, sorted by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rollups: Vec<Rollup>,
+    /// Its retention rules in the order of their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RetentionRule>,
+    /// Rules ever made: the number of the last.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rules_made: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What the catalog says of a database.
@@ -55,7 +70,7 @@ impl Settings {
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Settings> {
         let entry: DatabaseEntry = serde_json::from_slice(bytes)
             .map_err(|error| Error::corrupt("catalog", error.to_string()))?;
-        if entry.version > VERSION_ROLLUPS {
+        if entry.version > VERSION_RULES {
             let reason = format!("database {name} was written by a newer version");
             return Err(Error::Invalid { reason });
         }
@@ -94,7 +109,11 @@ impl Catalog {
 
     /// Adds or replaces a database.
     pub fn put(&self, name: &str, settings: &Settings) -> Result<()> {
-        let version = if settings.rollups.is_empty() { VERSION } else { VERSION_ROLLUPS };
+        let version = match settings {
+            Settings { rules_made: 1.., .. } => VERSION_RULES,
+            settings if !settings.rollups.is_empty() => VERSION_ROLLUPS,
+            _ => VERSION,
+        };
         let entry = DatabaseEntry { version, settings: settings.clone() };
         let value = serde_json::to_vec(&entry).expect("plain structs have a JSON form");
         let mut batch = WriteBatch::new();

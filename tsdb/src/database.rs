@@ -27,8 +27,9 @@ use crate::left_out::LeftOut;
 use crate::limits::Limits;
 use crate::model::{MeasurementId, SeriesRef};
 use crate::partition::Partitions;
-use crate::retention::{PolicyChange, PolicySpec, RetentionPolicy};
+use crate::retention::{PolicyChange, PolicySpec, RetentionPolicy, RetentionRule};
 use crate::rollup::is_internal_policy;
+use crate::rules::Rules;
 use crate::schema::{FieldInfo, MeasurementInfo, Schema};
 use crate::{Error, Result, keys};
 
@@ -40,6 +41,7 @@ pub struct Database {
     pub(crate) limits: Limits,
     catalog: Arc<Catalog>,
     pub(crate) settings: RwLock<Settings>,
+    pub(crate) rules: Rules,
     pub(crate) schema: Schema,
     pub(crate) index: SeriesIndex,
     pub(crate) left_out: Arc<LeftOut>,
@@ -93,6 +95,7 @@ impl Database {
             limits,
             catalog,
             settings: RwLock::new(settings),
+            rules: Rules::default(),
             schema: Schema::default(),
             index: SeriesIndex::new(store.clone(), keyspace.id, left_out.dropped().clone()),
             left_out,
@@ -105,6 +108,7 @@ impl Database {
             store,
         };
         database.load()?;
+        database.load_rules()?;
         Ok(database)
     }
 
@@ -212,10 +216,11 @@ impl Database {
         })
     }
 
-    /// Removes a policy with its points and the rollups of them.
+    /// Removes a policy with its points, the rollups of them and the rules about it.
     pub fn drop_policy(&self, name: &str) -> Result<()> {
         let _gate = self.gate.write();
         let mut classes = vec![name.to_owned()];
+        let is_of_it = |rule: &RetentionRule| rule.scope.policy.as_deref() == Some(name);
         self.change_settings(|settings| {
             let found = settings.policies.iter().position(|policy| policy.name == name);
             let missing = || Error::PolicyNotFound { name: name.to_owned() };
@@ -227,8 +232,10 @@ impl Database {
                 }
                 !is_of_it
             });
+            settings.rules.retain(|rule| !is_of_it(rule));
             Ok(())
         })?;
+        self.rules.keep(|scope| scope.policy.as_deref() != Some(name));
         self.drop_partitions_of(&classes, "drop retention policy")
     }
 

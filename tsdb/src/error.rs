@@ -39,6 +39,12 @@ pub enum Error {
     /// `CREATE DATABASE` of an existing database with a policy that differs from its own.
     #[error("retention policy conflicts with an existing policy")]
     PolicyConflict,
+    /// No retention rule of this number.
+    #[error("retention rule not found: {id}")]
+    RuleNotFound {
+        /// The number asked for.
+        id: u64,
+    },
     /// Points would not live for an hour.
     #[error("retention policy duration must be at least 1h0m0s")]
     PolicyTooShort,

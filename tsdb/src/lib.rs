@@ -25,6 +25,7 @@ pub mod left_out;
 pub mod hooks;
 
 pub mod rollup;
+pub mod rules;
 
 pub mod catalog;
 pub mod partition;
@@ -49,7 +50,9 @@ pub use index::{MeasurementFilter, NameFilter, TagPredicate};
 pub use instance::{Options, Tsdb};
 pub use limits::Limits;
 pub use maintenance::MaintenanceReport;
-pub use retention::{PolicyChange, PolicySpec, RetentionPolicy};
+pub use retention::{
+    PolicyChange, PolicySpec, RetentionPolicy, RetentionRule, RuleKind, RuleScope,
+};
 pub use rollup::{LevelCover, LevelStatus, Rollup, RollupLevel, RollupSpec, RollupStatus};
 pub use scan::{ChunkPiece, Piece, Scan, ScanRequest, SeriesScan};
 pub use schema::{FieldInfo, MeasurementInfo};

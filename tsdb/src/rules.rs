@@ -71,10 +71,17 @@ impl Rules {
         self.is_used.store(true, Ordering::Release);
     }
 
-    /// Forgets the rules that `is_kept` does not hold for.
-    pub(crate) fn keep(&self, is_kept: impl Fn(u64) -> bool) {
+    /// Forgets a rule.
+    pub(crate) fn remove(&self, id: u64) {
         let mut list = self.list.write();
-        list.retain(|rule| is_kept(rule.id));
+        list.retain(|rule| rule.id != id);
+        self.is_used.store(!list.is_empty(), Ordering::Release);
+    }
+
+    /// Forgets the rules that `is_kept` does not hold for.
+    pub(crate) fn keep(&self, is_kept: impl Fn(&RuleScope) -> bool) {
+        let mut list = self.list.write();
+        list.retain(|rule| is_kept(&rule.scope));
         self.is_used.store(!list.is_empty(), Ordering::Release);
     }
 
@@ -174,9 +181,9 @@ impl Rules {
         out: &mut Vec<(u64, u32)>,
     ) {
         let list = self.list.read();
-        let meant = list.iter().filter(|rule| {
-            !rule.scope.is_whole() && rule.scope.has_series(measurement, tag)
-        });
+        let meant = list
+            .iter()
+            .filter(|rule| !rule.scope.is_whole() && rule.scope.has_series(measurement, tag));
         out.extend(meant.map(|rule| (rule.id, series.0)));
     }
 

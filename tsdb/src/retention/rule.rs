@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HOUR_NS, is_internal_policy};
+use super::HOUR_NS;
 use crate::model::{TagPredicate, Timestamp};
+use crate::rollup::is_internal_policy;
 use crate::{Error, Result};
 
 /// Most rules of a database: each is asked about every old point and every scan.

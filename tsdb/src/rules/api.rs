@@ -28,12 +28,14 @@ impl Database {
         let mut made = None;
         self.change_settings(|settings| {
             let rules = &mut settings.rules;
-            let same = |rule: &&mut RetentionRule| rule.scope == scope && rule.kind.is_like(&kind);
-            let rule = match rules.iter_mut().find(same) {
-                Some(rule) if rule.kind == kind => rule.clone(),
-                Some(rule) => {
-                    // What was left out before may not be all that the new age hides.
-                    (rule.kind, rule.trimmed_before) = (kind, BTreeMap::new());
+            let same = |rule: &RetentionRule| rule.scope == scope && rule.kind.is_like(&kind);
+            let rule = match rules.iter().position(same) {
+                Some(at) => {
+                    let rule = &mut rules[at];
+                    if rule.kind != kind {
+                        // What was left out before may not be all that the new age hides.
+                        (rule.kind, rule.trimmed_before) = (kind, BTreeMap::new());
+                    }
                     rule.clone()
                 }
                 None if rules.len() >= RULES_MAX => {
@@ -57,12 +59,13 @@ impl Database {
 
     /// Removes a retention rule. What it hid and what is still there comes back.
     pub fn drop_retention_rule(&self, id: u64) -> Result<()> {
+        let _registration = self.registration.lock(); // rules are made under it
         self.change_settings(|settings| {
             let found = settings.rules.iter().position(|rule| rule.id == id);
             settings.rules.remove(found.ok_or(Error::RuleNotFound { id })?);
             Ok(())
         })?;
-        self.rules.keep(|other| other != id);
+        self.rules.remove(id);
         Ok(())
     }
 

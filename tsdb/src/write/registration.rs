@@ -38,6 +38,8 @@ pub struct Registration<'d> {
     lists: HashMap<Vec<u8>, Vec<u32>>,
     /// Value counts by prefix, where a limit asks for them.
     values: HashMap<Vec<u8>, u64>,
+    /// Retention rules and the new series they mean.
+    ruled: Vec<(u64, u32)>,
 }
 
 impl<'d> Registration<'d> {
@@ -52,6 +54,7 @@ impl<'d> Registration<'d> {
             pending_count: 0,
             lists: HashMap::new(),
             values: std::mem::take(&mut state.values),
+            ruled: Vec::new(),
             state,
         }
     }
@@ -162,6 +165,11 @@ impl<'d> Registration<'d> {
         self.put_hash((series_key, same_hash), id, batch);
         self.pending_count += 1;
         self.add_to_list(&entries::all_series(info.id), id);
+        let rules = &self.database.rules;
+        if rules.is_used() {
+            let tag = |key: &str| tags.iter().find(|(own, _)| *own == key).map(|(_, v)| *v);
+            rules.find(id, (&info.name, &tag), &mut self.ruled);
+        }
         let has_same_keys = info.tag_keys.iter().eq(tags.iter().map(|(key, _)| key));
         for (key, value) in tags {
             self.add_to_list(&entries::tag_pair(info.id, key, value), id);
@@ -207,6 +215,7 @@ impl<'d> Registration<'d> {
     /// Lets everybody see what was registered: the batch is in the log. Releases the lock.
     pub fn publish(mut self, changed: impl Iterator<Item = Arc<MeasurementInfo>>) {
         self.database.schema.publish(changed);
+        self.database.rules.add(&self.ruled);
         self.state.counters = self.counters;
         self.state.values = std::mem::take(&mut self.values);
         self.database.series_count.fetch_add(self.pending_count, Ordering::Relaxed);

@@ -111,7 +111,11 @@ struct Checked<'b> {
 struct Writer<'d, 'b> {
     database: &'d Database,
     batch: &'b Batch<'b>,
+    policy: &'d RetentionPolicy,
+    now: Timestamp,
     alive_from: Timestamp,
+    /// What is not older no retention rule refuses.
+    alive_whatever_from: Timestamp,
     locals: Vec<Local>,
     local_by_id: HashMap<MeasurementId, usize>,
     last_local: usize,
@@ -133,10 +137,14 @@ impl<'d, 'b> Writer<'d, 'b> {
         policy: &'d RetentionPolicy,
         now: Timestamp,
     ) -> Self {
+        let rules = &database.rules;
         Writer {
             database,
             batch,
-            alive_from: policy.alive_from(now),
+            policy,
+            now,
+            alive_from: policy.alive_from(now).max(rules.alive_from(&policy.name, now)),
+            alive_whatever_from: rules.alive_whatever_from(&policy.name, now),
             locals: Vec::new(),
             local_by_id: HashMap::new(),
             last_local: 0,
@@ -197,6 +205,9 @@ impl<'d, 'b> Writer<'d, 'b> {
         if point.timestamp < self.alive_from {
             return Err(RefusalReason::BeyondRetention.into());
         }
+        if point.timestamp < self.alive_whatever_from && self.has_expired(point) {
+            return Err(RefusalReason::BeyondRetention.into());
+        }
         let known = match &point.series {
             PointSeries::Known(series) => *series,
             PointSeries::New { text, measurement, tags } => match self.texts.get(text) {
@@ -213,6 +224,20 @@ impl<'d, 'b> Writer<'d, 'b> {
         let Some(local) = self.local_of(known.measurement) else { return Ok(None) };
         let shape = self.shape(local, point)?;
         Ok(Some((known.series, shape)))
+    }
+
+    /// Whether a rule on its measurement or tags would hide a point at once.
+    fn has_expired(&self, point: &Point<'b>) -> bool {
+        let (rules, policy, now) = (&self.database.rules, &self.policy.name, self.now);
+        let alive_from = match &point.series {
+            PointSeries::Known(series) => rules.alive_from_of(policy, series.series, now),
+            PointSeries::New { measurement, tags, .. } => {
+                let tags = &self.batch.tags[tags.start as usize..tags.end as usize];
+                let tag = |key: &str| tags.iter().find(|tag| tag.key == key).map(|t| &*t.value);
+                rules.alive_from_of_new(policy, (measurement, &tag), now)
+            }
+        };
+        point.timestamp < alive_from
     }
 
     /// A point whose series this request has not met.
