@@ -12,11 +12,8 @@ pub mod keyword;
 pub mod lexer;
 pub mod lower;
 pub mod parser;
-<<<<<<< HEAD
-pub mod rollup;
-=======
 pub mod retain;
->>>>>>> f0927d1 (wip)
+pub mod rollup;
 pub mod show;
 pub mod time;
 

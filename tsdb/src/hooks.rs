@@ -63,9 +63,9 @@ impl LeftOutByDatabase {
     }
 
     /// What a merge of a partition leaves out; `None`: not known.
-    fn for_merge(&self, database: &str, policy: &str) -> Option<PolicyLeftOut> {
+    fn for_merge(&self, database: &str, policy: &str, is_bottom: bool) -> Option<PolicyLeftOut> {
         let left_out = self.0.read().get(database).cloned();
-        left_out?.for_merge(policy)
+        left_out?.for_merge(policy, is_bottom)
     }
 
     /// Takes away what a database leaves out: merges of keyspaces of its name copy, until the next
@@ -106,7 +106,8 @@ impl Hooks for PointsHooks {
         if context.is_flush {
             return None; // Chunks of one memtable neither overlap nor share a key.
         }
-        Some(match self.left_out.for_merge(&self.database, &self.policy) {
+        let is_bottom = context.is_bottom;
+        Some(match self.left_out.for_merge(&self.database, &self.policy, is_bottom) {
             Some(left_out) => Box::new(PointsMerge::new(context.is_final, left_out)),
             None => Box::new(CopyMerge),
         })

@@ -107,8 +107,10 @@ impl LeftOut {
         left_out
     }
 
-    /// What a merge of a partition of `policy` leaves out; `None`: not known now.
-    pub fn for_merge(&self, policy: &str) -> Option<PolicyLeftOut> {
+    /// What a merge of a partition of `policy` leaves out; `None`: not known now. What expired goes
+    /// only where nothing older stays outside the merge (`is_bottom`): a rule can be dropped again,
+    /// and then a row must not come back as it was before its last change.
+    pub fn for_merge(&self, policy: &str, is_bottom: bool) -> Option<PolicyLeftOut> {
         let mut state = self.state.write();
         if !state.is_loaded || state.is_deleting {
             self.blind_merges.fetch_add(1, Ordering::AcqRel);
@@ -116,7 +118,9 @@ impl LeftOut {
         }
         let mut left_out = PolicyLeftOut { dropped: self.dropped.get(), sets: Vec::new() };
         left_out.add(state.deletes_of(policy));
-        state.expired.get(policy).into_iter().for_each(|set| left_out.add(set.clone()));
+        if is_bottom {
+            state.expired.get(policy).into_iter().for_each(|set| left_out.add(set.clone()));
+        }
         Some(left_out)
     }
 

@@ -28,6 +28,7 @@ impl Database {
         close_delay_ns: i64,
         report: &mut MaintenanceReport,
     ) -> Result<()> {
+        self.note_expired(now);
         report.partitions_expired += self.expire(now)?;
         report.partitions_closed += self.close_windows(now, close_delay_ns)?;
         report.series_swept += self.sweep(SWEEP_STEPS)?;

@@ -7,12 +7,13 @@
 //!
 //! Without rules neither pays more than the look at a flag.
 //!
-//! Modules: `api` (adding, dropping, listing).
+//! Modules: `api` (adding, dropping, listing), `hide` (what reads and merges leave out).
 
 mod api;
+mod hide;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use croaring::Bitmap;
 use parking_lot::RwLock;
@@ -22,10 +23,12 @@ use crate::model::{SeriesId, Timestamp};
 use crate::retention::RuleScope;
 
 /// The rules of age of a database.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Rules {
     is_used: AtomicBool,
     list: RwLock<Vec<AgeRule>>,
+    /// Of the last maintenance: merges leave out what had expired by then.
+    maintained_at: AtomicI64,
 }
 
 /// A rule of age and the series it means.
@@ -53,6 +56,16 @@ impl AgeRule {
 
     fn means(&self, series: SeriesId) -> bool {
         self.scope.is_whole() || self.series.contains(series.0)
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            is_used: AtomicBool::new(false),
+            list: RwLock::default(),
+            maintained_at: AtomicI64::new(TIMESTAMP_MIN),
+        }
     }
 }
 

@@ -382,8 +382,9 @@ impl Database {
     /// Pins what `request` reads.
     pub fn scan(&self, request: &ScanRequest<'_>) -> Result<Scan> {
         let policy = self.class(request.policy)?;
-        let left_out = self.left_out.for_scan(&policy.name);
-        let alive_from = policy.alive_from(request.now);
+        let mut left_out = self.left_out.for_scan(&policy.name);
+        self.leave_out_expired(&policy.name, request.now, &mut left_out);
+        let alive_from = self.alive_from(&policy, request.measurement, request.now);
         let range = TimeRange::new(request.range.start.max(alive_from), request.range.end);
         let mut partitions = Vec::new();
         for partition in self.partitions.overlapping(&policy.name, range) {

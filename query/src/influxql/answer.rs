@@ -6,11 +6,7 @@ use chrono_tz::Tz;
 
 use super::ast::{Select, Statement};
 use super::lower::{Query, Scope, lower};
-<<<<<<< HEAD
-use super::{ddl, explain, rollup, show};
-=======
-use super::{ddl, explain, retain, show};
->>>>>>> f0927d1 (wip)
+use super::{ddl, explain, retain, rollup, show};
 use crate::error::{Error, Result};
 use crate::exec::{self, Context, Data, Series, SeriesHead, SeriesStream, Vector};
 use crate::plan::Plan;
@@ -48,11 +44,8 @@ pub fn answer(statement: &Statement, scope: &Scope<'_>, context: &Context) -> Re
             explain::explain(select, *analyze, scope, context).map(Answer::ready)
         }
         Statement::Show(what) => show::show(what, scope).map(Answer::ready),
-<<<<<<< HEAD
         Statement::Rollup(statement) => rollup::rollup(statement, scope).map(Answer::ready),
-=======
         Statement::Retain(rule) => retain::retain(rule, scope).map(Answer::ready),
->>>>>>> f0927d1 (wip)
         Statement::Unsupported(what) => Err(Error::Unsupported((*what).into())),
         change => ddl::change(change, scope).map(|()| Answer::ready(Vec::new())),
     }

@@ -70,10 +70,8 @@ pub enum Statement {
     DropSeries(Deletion),
     /// `DELETE [FROM ...] [WHERE ...]`.
     Delete(Deletion),
-<<<<<<< HEAD
     /// A statement about rollups.
     Rollup(RollupStatement),
-=======
     /// `RETAIN`.
     Retain(Box<Retain>),
     /// `DROP RETENTION RULE`.
@@ -83,7 +81,6 @@ pub enum Statement {
         /// Its database.
         database: String,
     },
->>>>>>> f0927d1 (wip)
     /// Known, parsed, and not answered by this version: its words.
     Unsupported(&'static str),
 }

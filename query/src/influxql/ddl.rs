@@ -59,11 +59,8 @@ pub fn change(statement: &Statement, scope: &Scope<'_>) -> Result<()> {
         Statement::Select(_)
         | Statement::Explain { .. }
         | Statement::Show(_)
-<<<<<<< HEAD
         | Statement::Rollup(_)
-=======
         | Statement::Retain(_)
->>>>>>> f0927d1 (wip)
         | Statement::Unsupported(_) => {}
     }
     Ok(())

@@ -54,6 +54,7 @@ impl Database {
         })?;
         let rule = made.expect("the change was made");
         self.put_rule(&rule, series);
+        self.refresh_expired();
         Ok(rule)
     }
 
@@ -66,6 +67,7 @@ impl Database {
             Ok(())
         })?;
         self.rules.remove(id);
+        self.refresh_expired();
         Ok(())
     }
 
