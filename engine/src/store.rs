@@ -174,6 +174,23 @@ impl Store {
         if keyspace.is_none() { self.kernel().release_log() } else { Ok(()) }
     }
 
+    /// Flushes a keyspace and passes all it holds through its merge once more, whatever its form
+    /// is, and waits: what the merge has learnt to leave out is gone then.
+    pub fn rewrite(
+        &self,
+        keyspace: KeyspaceId,
+        options: CompactOptions,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let keyspaces = self.kernel().keyspaces(Some(keyspace))?;
+        self.kernel().flush(&keyspaces)?;
+        for keyspace in &keyspaces {
+            self.kernel().rewrite_all(keyspace, options.is_final, is_cancelled)?;
+        }
+        self.kernel().run_due_inline();
+        Ok(())
+    }
+
     /// Makes everything written so far durable.
     pub fn sync(&self) -> Result<()> {
         let kernel = self.kernel();

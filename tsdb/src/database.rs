@@ -8,7 +8,7 @@
 //!   entry that explains it; points of known series and fields never take it;
 //! - reads take neither.
 //!
-//! Order of locks: gate, registration, partitions, engine.
+//! Order of locks: gate, list of deletes, registration, partitions, engine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +21,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{Catalog, Settings};
 use crate::column_cache::ColumnCache;
+use crate::deletes::DeleteList;
 use crate::index::entries::{self, Counters, FieldEntry, MeasurementEntry};
 use crate::index::{SeriesCache, SeriesIndex};
 use crate::left_out::LeftOut;
@@ -45,6 +46,7 @@ pub struct Database {
     pub(crate) schema: Schema,
     pub(crate) index: SeriesIndex,
     pub(crate) left_out: Arc<LeftOut>,
+    pub(crate) deletes: Mutex<DeleteList>,
     pub(crate) cache: SeriesCache,
     pub(crate) columns: Arc<ColumnCache>,
     pub(crate) partitions: Partitions,
@@ -99,6 +101,7 @@ impl Database {
             schema: Schema::default(),
             index: SeriesIndex::new(store.clone(), keyspace.id, left_out.dropped().clone()),
             left_out,
+            deletes: Mutex::default(),
             cache: SeriesCache::new(series_cache_bytes, &budget),
             columns,
             partitions: Partitions::new(store.clone(), name),
@@ -123,7 +126,8 @@ impl Database {
         index.visit(b'M', None, |key, value| {
             let (id, _) = entries::split_measurement(key)?;
             let entry: MeasurementEntry = entries::json(value)?;
-            found.insert(id, MeasurementInfo::new(id, &entry.name));
+            let info = MeasurementInfo::new(id, &entry.name);
+            found.insert(id, info.with_next_field(entry.next_field));
             Ok(true)
         })?;
         index.visit(b'F', None, |key, value| {
@@ -148,6 +152,7 @@ impl Database {
         }
         self.series_count.store(count, Ordering::Relaxed);
         self.schema.publish(found.into_values().map(Arc::new));
+        self.load_deletes()?;
         self.left_out.set_loaded();
         Ok(())
     }

@@ -53,6 +53,11 @@ impl Erasure {
         self.ranges.get(self.ranges.partition_point(|range| range.end < timestamp))
     }
 
+    /// Whether `timestamp` lies in a span of it.
+    pub fn holds(&self, timestamp: Timestamp) -> bool {
+        self.span_from(timestamp).is_some_and(|span| span.start <= timestamp)
+    }
+
     /// Whether a span of it shares time with `range`.
     pub fn overlaps(&self, range: &TimeRange) -> bool {
         self.span_from(range.start).is_some_and(|span| span.start <= range.end)

@@ -18,7 +18,7 @@ use parking_lot::RwLock;
 use crate::index::postings;
 use crate::keys::Keyspace;
 use crate::left_out::{LeftOut, PolicyLeftOut};
-use crate::memtable::{PointsMemtable, payload};
+use crate::memtable::{self, PointsMemtable};
 use copy::CopyMerge;
 use merge::PointsMerge;
 
@@ -98,7 +98,7 @@ impl Hooks for PointsHooks {
             let reason = "a partition takes appended rows only".to_owned();
             return Err(engine::Error::Invalid { reason });
         }
-        payload::decode::<true>(op.value, &mut payload::NoSink)
+        memtable::check(op.value)
             .map_err(|error| engine::Error::Invalid { reason: format!("payload: {error}") })
     }
 

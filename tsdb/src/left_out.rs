@@ -51,7 +51,7 @@ impl State {
             return set.clone();
         }
         let erasures = self.deletes.iter().flat_map(|(seq, groups)| {
-            let own = groups.iter().filter(|group| is_meant(group, policy));
+            let own = groups.iter().filter(|group| is_meant(group.policy.as_deref(), policy));
             own.map(|group| group.erasure(*seq))
         });
         let set = Arc::new(ErasureSet::new(erasures.collect()));
@@ -129,6 +129,12 @@ impl LeftOut {
         self.blind_merges.load(Ordering::Acquire)
     }
 
+    /// Whether a delete takes some fields of rows and leaves others.
+    pub fn has_fields(&self) -> bool {
+        let state = self.state.read();
+        state.deletes.iter().any(|(_, groups)| groups.iter().any(|group| group.fields.is_some()))
+    }
+
     /// All deletes were read and added.
     pub fn set_loaded(&self) {
         self.state.write().is_loaded = true;
@@ -167,10 +173,10 @@ impl LeftOut {
     }
 }
 
-/// Whether a group holds for partitions of `policy`.
-pub(crate) fn is_meant(group: &Group, policy: &str) -> bool {
-    match &group.policy {
-        Some(own) => **own == *policy,
+/// Whether what holds for `scope` (`None`: every policy of clients) holds for `policy`.
+pub(crate) fn is_meant(scope: Option<&str>, policy: &str) -> bool {
+    match scope {
+        Some(own) => own == policy,
         None => !is_internal_policy(policy),
     }
 }

@@ -32,6 +32,7 @@ pub mod partition;
 
 pub mod database;
 
+pub mod deletes;
 pub mod drops;
 pub mod scan;
 pub mod show;
@@ -44,6 +45,9 @@ pub mod instance;
 pub mod backup;
 
 pub use database::Database;
+pub use deletes::{
+    DeleteCount, DeleteInfo, DeleteReport, DeleteRequest, DeleteState, DeleteTarget,
+};
 pub use erasure::Erasure;
 pub use error::{Error, Result};
 pub use index::{MeasurementFilter, NameFilter, TagPredicate};

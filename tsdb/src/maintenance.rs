@@ -1,4 +1,5 @@
-//! What is to be done from time to time: dropping expired partitions, closing windows, sweeping.
+//! What is to be done from time to time: dropping expired partitions, closing
+//! windows, sweeping, purging.
 
 use firndb_engine as engine;
 
@@ -18,6 +19,10 @@ pub struct MaintenanceReport {
     pub partitions_closed: u64,
     /// Index entries of dropped series removed.
     pub series_swept: u64,
+    /// Partitions rewritten because some of their rows were deleted.
+    pub partitions_purged: u64,
+    /// Deletes of whose rows nothing is left now.
+    pub deletes_done: u64,
 }
 
 impl Database {
@@ -32,6 +37,9 @@ impl Database {
         report.partitions_expired += self.expire(now)?;
         report.partitions_closed += self.close_windows(now, close_delay_ns)?;
         report.series_swept += self.sweep(SWEEP_STEPS)?;
+        let purged = self.purge(now)?;
+        report.partitions_purged += purged.partitions;
+        report.deletes_done += purged.done;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The memtable of a partition: rows by series, appended as they arrive, sorted when read.
 //!
 //! Modules in order; each may use those above it: `payload` (rows as bytes), `buffer` (the rows of
-//! one series), `cursor` (chunks for the flush).
+//! one series), `erase` (rows taken away), `cursor` (chunks for the flush).
 //!
 //! Series are spread over shards, 64 neighbouring numbers to a page, pages round robin: a batch in
 //! the order of series stays with one lock and one page for 64 rows. An operation is a payload of
@@ -10,6 +10,7 @@
 
 pub mod buffer;
 pub mod cursor;
+pub mod erase;
 pub mod payload;
 
 use std::any::Any;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use firndb_engine as engine;
+use firndb_engine::coding::DecodeError;
 use firndb_engine::key::{Kind, Op, Seq};
 use firndb_engine::memtable::Memtable;
 use firndb_engine::scan::Cursor;
@@ -131,8 +133,11 @@ impl PointsMemtable {
     pub fn series(&self) -> Vec<SeriesId> {
         let mut series = Vec::new();
         for shard in &self.shards {
-            for (page, slots) in &shard.lock().pages {
-                let used = slots.iter().zip(0..).filter(|(slot, _)| **slot != NONE);
+            let shard = shard.lock();
+            let is_used =
+                |slot: u32| shard.buffers.get(slot as usize).is_some_and(|b| !b.is_empty());
+            for (page, slots) in &shard.pages {
+                let used = slots.iter().zip(0..).filter(|(slot, _)| is_used(**slot));
                 series.extend(used.map(|(_, at)| SeriesId(page * PAGE_SERIES + at)));
             }
         }
@@ -167,13 +172,27 @@ impl PointsMemtable {
 impl Shard {
     fn buffer(&self, series: SeriesId) -> Option<&SeriesBuffer> {
         let page = self.pages.get(&(series.0 / PAGE_SERIES))?;
-        self.buffers.get(page[(series.0 % PAGE_SERIES) as usize] as usize)
+        let buffer = self.buffers.get(page[(series.0 % PAGE_SERIES) as usize] as usize);
+        buffer.filter(|buffer| !buffer.is_empty())
+    }
+}
+
+/// Whether a payload can be applied.
+pub fn check(payload: &[u8]) -> Result<(), DecodeError> {
+    match erase::is_erase(payload) {
+        true => erase::decode(payload).map(drop),
+        false => payload::decode::<true>(payload, &mut payload::NoSink),
     }
 }
 
 impl Memtable for PointsMemtable {
     fn apply(&self, seq: Seq, op: &Op<'_>) {
         assert_eq!(op.kind, Kind::Append, "validated before");
+        if erase::is_erase(op.value) {
+            self.erase(op.value, seq);
+            self.seq_max.fetch_max(seq, Ordering::AcqRel);
+            return;
+        }
         let mut sink = Applier { memtable: self, shapes: Vec::new(), locked: None, grown: 0 };
         payload::decode::<false>(op.value, &mut sink).expect("validated before it was logged");
         self.bytes.fetch_add(sink.grown, Ordering::Relaxed);

@@ -9,7 +9,7 @@ pub mod value;
 
 pub use batch::{Batch, Field, Point, PointSeries, Tag};
 pub use column::{Bitmap, Column, Columns, Values};
-pub use predicate::TagPredicate;
+pub use predicate::{RowPredicate, TagPredicate};
 pub use series::{FieldId, MeasurementId, SeriesId, SeriesRef, TagSet};
 pub use time::{TimeRange, Timestamp};
 pub use value::{FieldType, FieldValue};

@@ -188,6 +188,11 @@ impl Partitions {
         taken
     }
 
+    /// Takes the partition that starts there out of the map.
+    pub fn take(&self, policy: &str, start_s: i64) -> Option<Arc<Partition>> {
+        self.by_policy.write().get_mut(policy)?.remove(&start_s)
+    }
+
     /// Takes all partitions of a policy out of the map.
     pub fn take_policy(&self, policy: &str) -> Vec<Arc<Partition>> {
         let taken = self.by_policy.write().remove(policy).unwrap_or_default();

@@ -24,6 +24,8 @@ pub struct MeasurementInfo {
     pub tag_keys: Vec<String>,
     /// Indexes into `fields` in the order of names.
     by_name: Vec<u16>,
+    /// No new field gets a number below this.
+    next_field: u32,
 }
 
 /// A field of a measurement.
@@ -46,7 +48,25 @@ impl MeasurementInfo {
             fields: Vec::new(),
             tag_keys: Vec::new(),
             by_name: Vec::new(),
+            next_field: 0,
         }
+    }
+
+    /// A measurement whose new fields get no number below `next_field`.
+    pub(crate) fn with_next_field(mut self, next_field: u32) -> Self {
+        self.next_field = next_field;
+        self
+    }
+
+    /// Itself without some fields, whose numbers are not given again.
+    pub(crate) fn without_fields(&self, gone: &[FieldId]) -> MeasurementInfo {
+        let mut left = MeasurementInfo::new(self.id, &self.name);
+        left.next_field = self.next_field().0;
+        left.tag_keys = self.tag_keys.clone();
+        for field in self.fields.iter().filter(|field| !gone.contains(&field.id)) {
+            left.add_field(field.clone());
+        }
+        left
     }
 
     /// The field of key `name`.
@@ -69,7 +89,8 @@ impl MeasurementInfo {
 
     /// The number that the next new field gets.
     pub(crate) fn next_field(&self) -> FieldId {
-        FieldId(self.fields.last().map_or(0, |field| field.id.0 + 1))
+        let above = self.fields.last().map_or(0, |field| field.id.0 + 1);
+        FieldId(above.max(self.next_field))
     }
 
     /// Adds a tag key; says whether it is new.
@@ -152,6 +173,22 @@ mod tests {
         let ids: Vec<_> = ["a", "b", "c"].map(|n| info.field(n).unwrap().id.0).to_vec();
         assert_eq!((ids, info.field("d")), (vec![1, 2, 0], None));
         assert!(info.add_tag_key("t") && !info.add_tag_key("t") && info.has_tag_key("t"));
+    }
+
+    #[test]
+    fn numbers_of_deleted_fields_are_not_given_again() {
+        let mut info = MeasurementInfo::new(MeasurementId(1), "m");
+        for name in ["a", "b", "c"] {
+            let id = info.next_field();
+            info.add_field(FieldInfo { name: name.into(), id, field_type: FieldType::Float });
+        }
+        let mut info = info.without_fields(&[FieldId(2), FieldId(0)]);
+        assert_eq!((info.field("a"), info.field("b").unwrap().id), (None, FieldId(1)));
+        let id = info.next_field();
+        assert_eq!(id, FieldId(3));
+        info.add_field(FieldInfo { name: "a".into(), id, field_type: FieldType::String });
+        assert_eq!(info.field("a").unwrap().field_type, FieldType::String);
+        assert_eq!(info.without_fields(&[FieldId(3)]).next_field(), FieldId(4));
     }
 
     #[test]

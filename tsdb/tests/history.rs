@@ -1,5 +1,5 @@
-//! Random histories against plain maps: writes, late points, overwrites, drops, flushes,
-//! compactions, expiry, restarts.
+//! Random histories against plain maps: writes, late points, overwrites, deletes, drops, flushes,
+//! compactions, expiry, purges, restarts.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,11 @@ use firndb_engine::fs::sim::{Rng, SimFs};
 use firndb_engine::options::Durability;
 use firndb_engine::store::CompactOptions;
 use firndb_tsdb::model::{FieldType, TimeRange, Timestamp};
-use firndb_tsdb::{PolicySpec, TagPredicate, Tsdb};
+use firndb_tsdb::{DeleteState, PolicySpec, TagPredicate, Tsdb};
 
-use crate::truth::{NewPoint, Read, SeriesName, Truth, Value, check_all, options, read, write};
+use crate::truth::{
+    Deletion, NewPoint, Read, SeriesName, Truth, Value, check_all, options, read, write,
+};
 
 const HOUR_NS: i64 = 3_600_000_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
@@ -59,6 +61,7 @@ struct World {
     truths: BTreeMap<String, Truth>,
     now: Timestamp,
     operations: u64,
+    deletes: u64,
 }
 
 impl World {
@@ -67,7 +70,7 @@ impl World {
         let tsdb = Tsdb::open(options(&fs, Durability::Always)).unwrap();
         let now = 1_700_000_000 * SECOND_NS;
         let rng = Rng::new(seed);
-        World { rng, fs, tsdb, truths: BTreeMap::new(), now, operations: 0 }
+        World { rng, fs, tsdb, truths: BTreeMap::new(), now, operations: 0, deletes: 0 }
     }
 
     fn pick_database(&mut self) -> String {
@@ -89,7 +92,8 @@ impl World {
         self.operations += 1;
         match self.rng.below(400) {
             0..=299 => self.write(),
-            300..=369 => self.read(),
+            300..=361 => self.read(),
+            362..=369 => self.delete(),
             370..=379 => self.now += self.rng.below(1800) as i64 * SECOND_NS,
             380..=384 => self.tsdb.store().flush(None).unwrap(),
             385..=386 => self.compact(false),
@@ -97,7 +101,7 @@ impl World {
             388..=391 => _ = self.tsdb.maintain(self.now).unwrap(),
             392..=393 => self.reopen(),
             394..=395 => self.drop_series(),
-            396 => self.drop_measurement(),
+            396 if self.rng.one_in(2) => self.drop_measurement(),
             397 if self.rng.one_in(8) => self.drop_database(),
             _ => self.check(),
         }
@@ -163,6 +167,36 @@ impl World {
         assert_eq!(dropped, expected as u64);
     }
 
+    fn delete(&mut self) {
+        let name = self.pick_database();
+        let database = self.tsdb.database(&name).unwrap();
+        let deletion = Deletion::random(&mut self.rng, self.now);
+        let request = deletion.request(&database);
+        let count = database.count_matching(&request, self.now).unwrap();
+        let report = database.delete(&request, self.now).unwrap();
+        let alive_from = |policy: &str| database.policy(Some(policy)).unwrap().alive_from(self.now);
+        let expected = self.truths.get_mut(&name).unwrap().delete(&deletion, alive_from);
+        assert_eq!((count.points, count.values), expected, "{deletion:?}");
+        assert!(report.id.is_some() || expected.0 == 0, "{deletion:?}");
+        self.deletes += 1;
+        let again = database.count_matching(&request, self.now).unwrap();
+        assert_eq!((again.points, again.partitions), (0, 0), "{deletion:?}");
+    }
+
+    /// Until nothing is left of deleted rows; then nothing hides them any more.
+    fn purge(&mut self) {
+        for name in self.truths.keys() {
+            let database = self.tsdb.database(name).unwrap();
+            let is_open = || database.deletes().iter().any(|d| d.state == DeleteState::Purging);
+            let mut steps = 0;
+            while is_open() {
+                self.tsdb.maintain(self.now).unwrap();
+                steps += 1;
+                assert!(steps < 1000, "{:?}", database.deletes());
+            }
+        }
+    }
+
     fn drop_measurement(&mut self) {
         let name = self.pick_database();
         let (measurement, _) = random_series(&mut self.rng);
@@ -193,7 +227,12 @@ fn run(seed: u64, operations_max: u64) {
     while world.operations < operations_max {
         world.step();
     }
+    assert!(world.deletes > 0);
     world.reopen();
+    for (name, truth) in &world.truths {
+        check_all(&world.tsdb, name, truth, world.now);
+    }
+    world.purge();
     for (name, truth) in &world.truths {
         check_all(&world.tsdb, name, truth, world.now);
     }

@@ -9,10 +9,13 @@ use firndb_engine::fs::sim::{Rng, SimFs};
 use firndb_engine::hooks::{Hooks, Plain};
 use firndb_engine::options::{Background, Durability, HookResolver, Options as EngineOptions};
 use firndb_tsdb::model::{
-    Batch, Column, Columns, Field, FieldType, FieldValue, Point, PointSeries, Tag, TimeRange,
-    Timestamp, Values,
+    Batch, Bitmap, Column, Columns, Field, FieldType, FieldValue, Point, PointSeries, RowPredicate,
+    Tag, TagSet, TimeRange, Timestamp, Values,
 };
-use firndb_tsdb::{Database, MeasurementFilter, Options, Piece, ScanRequest, Tsdb};
+use firndb_tsdb::{
+    Database, DeleteRequest, DeleteTarget, MeasurementFilter, Options, Piece, ScanRequest,
+    TagPredicate, Tsdb,
+};
 
 /// Plain hooks for keyspaces that are not ours.
 #[derive(Debug)]
@@ -61,6 +64,16 @@ impl Value {
             FieldType::Unsigned => Value::Unsigned(rng.next_u64() >> rng.below(64)),
             FieldType::Boolean => Value::Boolean(rng.one_in(2)),
             FieldType::String => Value::Text("snow".repeat(rng.below(4) as usize)),
+        }
+    }
+
+    fn is_odd(&self) -> bool {
+        match self {
+            Value::Float(bits) => bits.count_ones() % 2 == 1,
+            Value::Integer(v) => v % 2 != 0,
+            Value::Unsigned(v) => v % 2 == 1,
+            Value::Boolean(v) => *v,
+            Value::Text(v) => v.is_empty(),
         }
     }
 
@@ -196,10 +209,144 @@ impl Truth {
         before - self.series.len()
     }
 
+    /// Deletes cells; gives the rows that lost some and the cells, of what is alive.
+    pub fn delete(
+        &mut self,
+        deletion: &Deletion,
+        alive_from: impl Fn(&str) -> Timestamp,
+    ) -> (u64, u64) {
+        let (mut points, mut values) = (0, 0);
+        for (policy, series) in &mut self.rows {
+            if deletion.policy.as_ref().is_some_and(|own| own != policy) {
+                continue;
+            }
+            for (_, rows) in series.iter_mut().filter(|(series, _)| deletion.is_of(series)) {
+                for (timestamp, row) in rows.iter_mut() {
+                    if !deletion.range.contains(*timestamp) || !deletion.holds(row) {
+                        continue;
+                    }
+                    let before = row.len() as u64;
+                    row.retain(|key, _| {
+                        deletion.fields.as_ref().is_some_and(|fields| !fields.contains(key))
+                    });
+                    if *timestamp >= alive_from(policy) {
+                        points += u64::from((row.len() as u64) < before);
+                        values += before - row.len() as u64;
+                    }
+                }
+                rows.retain(|_, row| !row.is_empty());
+            }
+        }
+        self.retire(deletion);
+        (points, values)
+    }
+
+    /// A field that was deleted without a condition is no field any more.
+    fn retire(&mut self, deletion: &Deletion) {
+        let Some(fields) = &deletion.fields else { return };
+        if deletion.policy.is_none() && deletion.is_whole() {
+            for (name, types) in &mut self.types {
+                if deletion.measurement.as_ref().is_none_or(|own| own == name) {
+                    types.retain(|key, _| !fields.contains(key));
+                }
+            }
+        }
+    }
+
     pub fn rows(&self, policy: &str, series: &SeriesName, range: TimeRange) -> Rows {
         let rows = self.rows.get(policy).and_then(|rows| rows.get(series));
         let Some(rows) = rows.filter(|_| !range.is_empty()) else { return Rows::new() };
         rows.range(range.start..=range.end).map(|(t, row)| (*t, row.clone())).collect()
+    }
+}
+
+/// A delete to be made.
+#[derive(Debug, Clone)]
+pub struct Deletion {
+    pub policy: Option<String>,
+    pub measurement: Option<String>,
+    pub host: Option<String>,
+    pub range: TimeRange,
+    pub fields: Option<Vec<String>>,
+    /// Rows in which this field has a value that is odd in some way.
+    pub odd: Option<String>,
+}
+
+impl Deletion {
+    /// A delete of any kind; times around `now`.
+    pub fn random(rng: &mut Rng, now: Timestamp) -> Deletion {
+        let hour = 3_600_000_000_000i64;
+        let start = now - rng.below(9 * hour as u64) as i64;
+        let field = |rng: &mut Rng| format!("f{}", rng.below(6));
+        Deletion {
+            policy: rng.one_in(4).then(|| "short".to_owned()),
+            measurement: (!rng.one_in(4))
+                .then(|| ["cpu", "disk io", "m\u{e9}t"][rng.below(3) as usize].to_owned()),
+            host: rng.one_in(2).then(|| format!("h{}", rng.below(6))),
+            range: match rng.below(4) {
+                0 => TimeRange::ALL,
+                1 => TimeRange::new(start, start + rng.below(hour as u64) as i64),
+                2 => TimeRange::new(TimeRange::ALL.start, start),
+                _ => TimeRange::new(now - 30_000_000_000, TimeRange::ALL.end),
+            },
+            fields: rng.one_in(3).then(|| vec![field(rng), field(rng)]),
+            odd: rng.one_in(3).then(|| field(rng)),
+        }
+    }
+
+    fn is_of(&self, (measurement, tags): &SeriesName) -> bool {
+        self.measurement.as_ref().is_none_or(|own| own == measurement)
+            && self
+                .host
+                .as_ref()
+                .is_none_or(|host| tags.iter().any(|(key, value)| key == "host" && value == host))
+    }
+
+    fn is_whole(&self) -> bool {
+        self.host.is_none() && self.odd.is_none() && self.range == TimeRange::ALL
+    }
+
+    fn holds(&self, row: &BTreeMap<String, Value>) -> bool {
+        self.odd.as_ref().is_none_or(|key| row.get(key).is_some_and(Value::is_odd))
+    }
+
+    /// The request for it.
+    pub fn request(&self, database: &Database) -> DeleteRequest {
+        let names = database.measurements(&MeasurementFilter::default()).unwrap();
+        let names = names
+            .into_iter()
+            .filter(|name| self.measurement.as_ref().is_none_or(|own| own == name));
+        let target = |measurement: String| DeleteTarget {
+            measurement,
+            tags: self.host.clone().map(|host| TagPredicate::Equal("host".to_owned(), host)),
+            rows: self.odd.clone().map(|key| Arc::new(Odd([key])) as Arc<dyn RowPredicate>),
+        };
+        DeleteRequest {
+            policy: self.policy.clone(),
+            targets: names.map(target).collect(),
+            range: self.range,
+            fields: self.fields.clone(),
+            statement: format!("{self:?}"),
+        }
+    }
+}
+
+/// A condition on values.
+#[derive(Debug)]
+struct Odd([String; 1]);
+
+impl RowPredicate for Odd {
+    fn fields(&self) -> &[String] {
+        &self.0
+    }
+
+    fn holds(&self, _tags: &TagSet, columns: &Columns) -> Bitmap {
+        let mut holds = Bitmap::default();
+        for row in 0..columns.rows() {
+            let value = Value::of(&columns.columns[0], row);
+            holds.push(value.is_some_and(|value| value.is_odd()));
+        }
+        holds
     }
 }
 

@@ -158,11 +158,32 @@ impl Kernel {
         }
     }
 
-    /// Merges all runs of `keyspace` into one, on the calling thread.
+    /// Merges all runs of `keyspace` into one, on the calling thread, unless they are one already.
     pub fn compact_all(
         self: &Arc<Self>,
         keyspace: &Arc<KeyspaceState>,
         is_final: bool,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let is_done = |version: &Version| is_done(version, is_final);
+        self.merge_all(keyspace, is_final, &is_done, is_cancelled)
+    }
+
+    /// Merges all runs of `keyspace` into one, on the calling thread, even a lone one.
+    pub fn rewrite_all(
+        self: &Arc<Self>,
+        keyspace: &Arc<KeyspaceState>,
+        is_final: bool,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        self.merge_all(keyspace, is_final, &Version::is_empty, is_cancelled)
+    }
+
+    fn merge_all(
+        self: &Arc<Self>,
+        keyspace: &Arc<KeyspaceState>,
+        is_final: bool,
+        is_done: &dyn Fn(&Version) -> bool,
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<()> {
         let (version, plan, claim) = loop {
@@ -173,7 +194,7 @@ impl Kernel {
             let seen = self.signal.now();
             let mut schedule = self.schedule.lock();
             let version = keyspace.picture().version.clone();
-            if is_done(&version, is_final) || keyspace.is_dropped.load(Ordering::Acquire) {
+            if is_done(&version) || keyspace.is_dropped.load(Ordering::Acquire) {
                 return Ok(());
             }
             let policy = *keyspace.policy.lock();

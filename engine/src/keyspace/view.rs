@@ -126,6 +126,12 @@ impl KvIterator {
     pub fn value(&self) -> &[u8] {
         self.cursor.value()
     }
+
+    /// The sequence number of the batch that put the value; `None` where it was merged, or in
+    /// reverse. Only after `advance` said `true`.
+    pub fn seq(&self) -> Option<Seq> {
+        self.cursor.seq()
+    }
 }
 
 impl Iterator for KvIterator {

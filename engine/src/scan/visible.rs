@@ -134,6 +134,12 @@ impl<C: Cursor> VisibleCursor<C> {
         if self.place == Place::Inner { self.inner.value() } else { &self.value }
     }
 
+    /// The sequence number that the value was put with; `None` where it was merged, or on the way
+    /// back.
+    pub fn seq(&self) -> Option<Seq> {
+        (self.place == Place::Inner).then(|| self.inner.seq())
+    }
+
     /// Its value, kept alive; without a copy where it lies in a block.
     pub fn pin(&self) -> Value {
         if self.place == Place::Inner { self.inner.pin() } else { self.value.clone() }

@@ -12,6 +12,9 @@
 //! D                                           posting list: series ever dropped
 //! X                                           posting list: dropped series still to be swept
 //! Z measurement u32                           (empty) a dropped measurement still to be swept
+//! e delete u64                                a delete as it is listed, JSON
+//! E delete u64                                what a delete took (erasure); its sequence number counts
+//! p len u16 | policy | start i64              purged up to this delete: sequence number u64
 //!
 //! series key := measurement u32 | (len varint | tag key | len varint | tag value) x n, sorted
 //! ```
@@ -49,6 +52,14 @@ pub struct Counters {
 pub struct MeasurementEntry {
     /// Its name.
     pub name: String,
+    /// No new field gets a number below this; written where fields were deleted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub next_field: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Value of a field's entry.
@@ -120,6 +131,45 @@ pub fn series_hash(series_key: &[u8]) -> [u8; 17] {
 /// Key of the mark of a dropped measurement.
 pub fn unswept_measurement(id: MeasurementId) -> Vec<u8> {
     tagged(b'Z', id, &[])
+}
+
+/// Key of a delete in the list.
+pub fn delete(id: u64) -> [u8; 9] {
+    numbered(b'e', id)
+}
+
+/// Key of what a delete took.
+pub fn delete_record(id: u64) -> [u8; 9] {
+    numbered(b'E', id)
+}
+
+fn numbered(tag: u8, id: u64) -> [u8; 9] {
+    let mut key = [tag; 9];
+    key[1..].copy_from_slice(&id.to_be_bytes());
+    key
+}
+
+/// The delete in a key of [`delete`] or [`delete_record`].
+pub fn split_delete(key: &[u8]) -> Result<u64> {
+    let id = key.get(1..).and_then(|id| id.try_into().ok());
+    id.map(u64::from_be_bytes).ok_or_else(|| damaged("number of a delete"))
+}
+
+/// Key of the mark of a partition that was purged.
+pub fn purged(policy: &str, start_s: i64) -> Vec<u8> {
+    let len = u16::try_from(policy.len()).expect("names of policies are short");
+    [&b"p"[..], &len.to_be_bytes(), policy.as_bytes(), &start_s.to_be_bytes()].concat()
+}
+
+/// Policy and start of the window in a key of [`purged`].
+pub fn split_purged(key: &[u8]) -> Result<(String, i64)> {
+    let parts = key.get(1..).and_then(|rest| {
+        let (len, rest) = rest.split_first_chunk::<2>()?;
+        rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))
+    });
+    let (policy, start) = parts.ok_or_else(|| damaged("mark of a purge"))?;
+    let start = start.try_into().map_err(|_| damaged("mark of a purge"))?;
+    Ok((text(policy)?.to_owned(), i64::from_be_bytes(start)))
 }
 
 /// All entries of one kind of a measurement, or of all.

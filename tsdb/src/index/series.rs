@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use croaring::Bitmap;
-use firndb_engine::key::KeyspaceId;
+use firndb_engine::key::{KeyspaceId, Seq};
 use firndb_engine::scan::Value;
 use firndb_engine::store::{ScanOptions, Store};
 
@@ -63,6 +63,22 @@ impl SeriesIndex {
         while entries.advance()? {
             if !visit(entries.key(), entries.value())? {
                 break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Visits the entries of one kind that were put as they are, with their sequence numbers.
+    pub fn visit_put(
+        &self,
+        tag: u8,
+        mut visit: impl FnMut(&[u8], &[u8], Seq) -> Result<()>,
+    ) -> Result<()> {
+        let options = ScanOptions { bounds: entries::bounds(tag, None), ..ScanOptions::default() };
+        let mut entries = self.store.scan(self.keyspace, options)?;
+        while entries.advance()? {
+            if let Some(seq) = entries.seq() {
+                visit(entries.key(), entries.value(), seq)?;
             }
         }
         Ok(())

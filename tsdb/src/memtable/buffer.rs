@@ -13,6 +13,8 @@
 //! eleven, and a reader's stride over a row of ten fields is a cache line and a half. A million
 //! series of two rows hold no more than their rows and 64 bytes each.
 
+use crate::erasure::Erasure;
+use crate::memtable::erase::Reduced;
 use crate::memtable::payload::{ShapeField, text_range};
 use crate::model::{Bitmap, Column, Columns, FieldId, FieldType, TimeRange, Timestamp, Values};
 
@@ -128,6 +130,56 @@ impl SeriesBuffer {
                 0 => head.push(slots),
                 _ => more.segments[number - 1].push(slots),
             }
+    }
+
+    /// Whether there is no row: all were erased.
+    pub fn is_empty(&self) -> bool {
+        self.first > self.last
+    }
+
+    /// Bytes that its rows hold.
+    pub fn heap_bytes(&self) -> usize {
+        let words = |segment: &Segment| segment.rows.capacity() * size_of::<u64>();
+        let more = self.more.as_ref().map_or(0, |more| {
+            let segments = more.segments.iter().map(|s| words(s) + size_of::<Segment>());
+            size_of::<More>() + size_of::<u32>() * more.order.len() + segments.sum::<usize>()
+        });
+        words(&self.head) + more
+    }
+
+    /// The rows that are left when `erasure` is taken away; `None`: all of them. `reduce` says what
+    /// becomes of the rows of a shape.
+    pub fn without(
+        &self,
+        erasure: &Erasure,
+        shapes: &impl Shapes,
+        reduce: impl Fn(u32) -> Reduced,
+    ) -> Option<SeriesBuffer> {
+        if self.is_empty() || !self.places(shapes).any(|place| erasure.holds(place.timestamp)) {
+            return None;
+        }
+        let mut left: Option<SeriesBuffer> = None;
+        let mut push = |shape: u32, slots: &[u64]| {
+            left.get_or_insert_with(|| SeriesBuffer::new(shape)).push(shape, slots);
+        };
+        let segments = 1 + self.more.as_ref().map_or(0, |more| more.segments.len());
+        let reduced: Vec<Reduced> =
+            (0..segments as u32).map(|number| reduce(self.segment(number).shape)).collect();
+        for place in self.places(shapes) {
+            let segment = self.segment(place.segment);
+            let width = self.width(segment, shapes);
+            let at = place.row as usize * width;
+            let slots = &segment.rows[at..at + width];
+            match &reduced[place.segment as usize] {
+                Reduced::Gone if erasure.holds(place.timestamp) => {}
+                Reduced::To(shape, kept) if erasure.holds(place.timestamp) => {
+                    let kept = kept.iter().map(|at| slots[at + 1]);
+                    push(*shape, &std::iter::once(slots[0]).chain(kept).collect::<Vec<u64>>());
+                }
+                _ => push(segment.shape, slots),
+            }
+        }
+        Some(left.unwrap_or_else(|| SeriesBuffer::new(self.head.shape)))
     }
 
     /// From the earliest to the latest row.

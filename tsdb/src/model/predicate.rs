@@ -1,4 +1,4 @@
-//! Which series a question is about: a condition on tags.
+//! Which series a question is about: a condition on tags. And which of their rows.
 //!
 //! A series without a tag has the empty value for it, so `host = ''` asks for series without a
 //! host, and `host != 'a'` takes them in.
@@ -8,10 +8,24 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use std::fmt;
+
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::column::{Bitmap, Columns};
 use super::series::TagSet;
+
+/// A condition on the rows of a series: which of them a delete means. Languages implement it, so
+/// that a delete takes the rows that a query with the same condition shows.
+pub trait RowPredicate: fmt::Debug + Send + Sync {
+    /// Keys of the fields that it asks for.
+    fn fields(&self) -> &[String];
+
+    /// A bit per row: whether the row is meant. `columns` has a column for each of
+    /// [`Self::fields`], a missing one where there is no such field.
+    fn holds(&self, tags: &TagSet, columns: &Columns) -> Bitmap;
+}
 
 /// A condition on the tags of a series.
 #[derive(Debug, Clone, Serialize, Deserialize)]

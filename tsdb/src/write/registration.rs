@@ -63,7 +63,7 @@ impl<'d> Registration<'d> {
     pub fn add_measurement(&mut self, name: &str, batch: &mut WriteBatch) -> MeasurementInfo {
         let id = MeasurementId(self.counters.measurement);
         self.counters.measurement += 1;
-        let entry = MeasurementEntry { name: name.to_owned() };
+        let entry = MeasurementEntry { name: name.to_owned(), next_field: 0 };
         batch.put(self.keyspace, &entries::measurement(id), &entries::to_json(&entry));
         MeasurementInfo::new(id, name)
     }
