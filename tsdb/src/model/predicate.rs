@@ -8,8 +8,6 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use std::fmt;
-
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
