@@ -203,6 +203,9 @@ impl BackupRecord {
         let damaged = |reason: String| Error::corrupt(place, reason);
         let envelope: Envelope<'_> =
             serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
+        if envelope.format == 0 {
+            return Err(damaged("there is no format 0".to_owned()));
+        }
         if envelope.format > FORMAT {
             let found = envelope.format;
             let reason =
