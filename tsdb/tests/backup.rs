@@ -447,18 +447,28 @@ fn script(fs: &SimFs, seed: u64, outcome: &mut Outcome) -> Result<()> {
     let repository = repository(fs);
     let mut ids = Vec::new();
     for round in 0..2 {
-        for _ in 0..3 {
+        for policy in ["autogen", "autogen", if round == 0 { SHORT } else { "autogen" }] {
             let points: Vec<_> = (0..4).map(|_| random_point(&mut rng, START)).collect();
             let before = truth.clone();
-            truth.write("autogen", &points, Timestamp::MIN);
+            let database = tsdb.database("d").unwrap();
+            truth.write(policy, &points, database.policy(Some(policy))?.alive_from(START));
             set(outcome, "d", vec![Some(before), Some(truth.clone())]);
-            write(&tsdb.database("d").unwrap(), Some("autogen"), &points, START)?;
+            write(&database, Some(policy), &points, START)?;
         }
         set(outcome, "d", vec![Some(truth.clone())]);
         let (now, request) = (START + round * HOUR_NS, BackupRequest::default());
         let id = tsdb.backup(&repository, &request, now, &Watch::NOBODY)?.id;
         outcome.backups.push((id.clone(), truth.clone()));
         ids.push((id, truth.clone()));
+        if round > 0 {
+            continue;
+        }
+        // What the first backup holds needs what its catalog says.
+        let before = truth.clone();
+        truth.rows.remove(SHORT);
+        set(outcome, "d", vec![Some(before), Some(truth.clone())]);
+        tsdb.database("d").unwrap().drop_policy(SHORT)?;
+        set(outcome, "d", vec![Some(truth.clone())]);
     }
     let (first, old) = ids[0].clone();
     set(outcome, "e", vec![None, Some(old.clone())]);
@@ -488,6 +498,10 @@ fn judge(fs: &SimFs, outcome: &Outcome) -> std::result::Result<(), String> {
             (None, None) => true,
             (Some(truth), Some(database)) => {
                 let is_new = truth.series.is_empty() && database.policies().len() == 1;
+                let has = |name: &String| database.policy(Some(name)).is_ok();
+                if !truth.rows.keys().all(has) {
+                    return false;
+                }
                 let check = || check_all(&tsdb, name, truth, START);
                 is_new || catch_unwind(AssertUnwindSafe(check)).is_ok()
             }
