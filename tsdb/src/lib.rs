@@ -38,6 +38,7 @@ pub mod scan;
 pub mod show;
 pub mod write;
 
+pub mod expiry;
 pub mod maintenance;
 
 pub mod instance;
@@ -50,6 +51,7 @@ pub use deletes::{
 };
 pub use erasure::Erasure;
 pub use error::{Error, Result};
+pub use expiry::{PlannedPartition, PlannedRule, Reason, RetentionPlan};
 pub use index::{MeasurementFilter, NameFilter, TagPredicate};
 pub use instance::{Options, Tsdb};
 pub use limits::Limits;

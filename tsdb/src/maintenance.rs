@@ -1,5 +1,5 @@
-//! What is to be done from time to time: dropping expired partitions, closing
-//! windows, sweeping, purging.
+//! What is to be done from time to time: dropping expired partitions, closing windows, sweeping,
+//! purging, rewriting without what expired.
 
 use firndb_engine as engine;
 
@@ -13,8 +13,14 @@ const SWEEP_STEPS: usize = 50;
 /// What [`crate::Tsdb::maintain`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MaintenanceReport {
-    /// Partitions whose last point had expired, dropped whole.
+    /// Partitions whose last point had expired or for which there was no room, dropped whole.
     pub partitions_expired: u64,
+    /// Bytes of their tables.
+    pub bytes_expired: u64,
+    /// Partitions rewritten without rows that had expired.
+    pub partitions_trimmed: u64,
+    /// By how many bytes they shrank.
+    pub bytes_trimmed: u64,
     /// Partitions whose window is over, asked to be rewritten as one final run.
     pub partitions_closed: u64,
     /// Index entries of dropped series removed.
@@ -34,39 +40,40 @@ impl Database {
         report: &mut MaintenanceReport,
     ) -> Result<()> {
         self.note_expired(now);
-        report.partitions_expired += self.expire(now)?;
+        self.expire(now, report)?;
         report.partitions_closed += self.close_windows(now, close_delay_ns)?;
         report.series_swept += self.sweep(SWEEP_STEPS)?;
         let purged = self.purge(now)?;
         report.partitions_purged += purged.partitions;
         report.deletes_done += purged.done;
+        let trimmed = self.trim(now)?;
+        report.partitions_trimmed += trimmed.partitions;
+        report.bytes_trimmed += trimmed.bytes;
         Ok(())
     }
 
-    /// Drops the partitions in which every point has expired, in one edit.
-    fn expire(&self, now: Timestamp) -> Result<u64> {
-        let policies = self.classes();
-        if policies.iter().all(|policy| policy.duration_ns.is_none()) {
-            return Ok(0);
+    /// Drops the partitions in which every point has expired, and those for which there is no room,
+    /// in one edit.
+    fn expire(&self, now: Timestamp, report: &mut MaintenanceReport) -> Result<()> {
+        if self.due_partitions(now)?.is_empty() {
+            return Ok(()); // without holding writes up
         }
         let _gate = self.gate.write();
-        let mut expired = Vec::new();
-        for policy in &policies {
-            let taken = self.partitions.take_before(&policy.name, policy.alive_from(now));
-            expired.extend(taken.into_iter().map(|partition| (&policy.name, partition)));
+        let due = self.due_partitions(now)?;
+        for due in &due {
+            self.partitions.take(&due.policy, due.partition.window.start_s);
         }
-        let keyspaces: Vec<_> = expired.iter().map(|(_, p)| p.keyspace).collect();
-        if keyspaces.is_empty() {
-            return Ok(0);
-        }
+        let keyspaces: Vec<_> = due.iter().map(|due| due.partition.keyspace).collect();
         let result = self.store.drop_keyspaces(&keyspaces, "retention");
         if result.is_err() {
-            for (policy, partition) in expired {
-                self.partitions.put_back(policy, partition);
+            for due in due {
+                self.partitions.put_back(&due.policy, due.partition);
             }
+            return Ok(result?);
         }
-        result?;
-        Ok(keyspaces.len() as u64)
+        report.partitions_expired += due.len() as u64;
+        report.bytes_expired += due.iter().map(|due| due.bytes).sum::<u64>();
+        Ok(())
     }
 
     /// Asks for the final form of partitions whose window is over and that rest.

@@ -129,6 +129,25 @@ impl PointsMemtable {
         Some(buffer.read(&fields, TimeRange::ALL, &shapes.list, &shard.text))
     }
 
+    /// The least and the greatest series.
+    pub fn series_span(&self) -> Option<(SeriesId, SeriesId)> {
+        let mut span: Option<(u32, u32)> = None;
+        for shard in &self.shards {
+            for (page, slots) in &shard.lock().pages {
+                let is_used = |slot: &u32| *slot != NONE;
+                let first = slots.iter().position(is_used);
+                let last = slots.iter().rposition(is_used);
+                if let (Some(first), Some(last)) = (first, last) {
+                    let (first, last) =
+                        (page * PAGE_SERIES + first as u32, page * PAGE_SERIES + last as u32);
+                    let (least, greatest) = span.unwrap_or((first, last));
+                    span = Some((least.min(first), greatest.max(last)));
+                }
+            }
+        }
+        span.map(|(first, last)| (SeriesId(first), SeriesId(last)))
+    }
+
     /// All series, ascending.
     pub fn series(&self) -> Vec<SeriesId> {
         let mut series = Vec::new();

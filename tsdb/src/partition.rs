@@ -63,6 +63,11 @@ impl Partition {
         now.saturating_sub(written_at) >= delay_ns
     }
 
+    /// Whether it was asked to take its final form since the last write.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
     /// Says whether it was asked to take its final form.
     pub fn set_closed(&self, is_closed: bool) {
         self.is_closed.store(is_closed, Ordering::Release);
@@ -173,19 +178,9 @@ impl Partitions {
         by_policy.iter().flat_map(named).collect()
     }
 
-    /// Takes the partitions of a policy that end before `timestamp` out of the map.
-    pub fn take_before(&self, policy: &str, timestamp: Timestamp) -> Vec<Arc<Partition>> {
-        let mut by_policy = self.by_policy.write();
-        let Some(partitions) = by_policy.get_mut(policy) else { return Vec::new() };
-        let mut taken = Vec::new();
-        partitions.retain(|_, partition| {
-            let is_over = partition.range.end < timestamp;
-            if is_over {
-                taken.push(partition.clone());
-            }
-            !is_over
-        });
-        taken
+    /// Where the newest partition of a policy starts.
+    pub fn last_start(&self, policy: &str) -> Option<i64> {
+        self.by_policy.read().get(policy)?.last_key_value().map(|(start, _)| *start)
     }
 
     /// Takes the partition that starts there out of the map.

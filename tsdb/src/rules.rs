@@ -98,6 +98,11 @@ impl Rules {
         self.is_used.store(!list.is_empty(), Ordering::Release);
     }
 
+    /// The rule of this number.
+    pub(crate) fn get(&self, id: u64) -> Option<AgeRule> {
+        self.list.read().iter().find(|rule| rule.id == id).cloned()
+    }
+
     /// The rules for a policy, the shortest first.
     pub(crate) fn of_policy(&self, policy: &str) -> Vec<AgeRule> {
         if !self.is_used() {

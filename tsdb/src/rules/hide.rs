@@ -67,7 +67,10 @@ impl Database {
     pub(crate) fn refresh_expired(&self) {
         let now = self.rules.maintained_at.load(Ordering::Relaxed);
         for policy in self.policies() {
-            let expired = self.rules.expired(&policy.name, now, true);
+            let mut expired = self.rules.expired(&policy.name, now, true);
+            for expired in &mut expired {
+                expired.before = self.trim_before(&policy.name, expired.before);
+            }
             let erasures = expired.into_iter().map(Expired::erasure).collect();
             self.left_out.set_expired(&policy.name, erasures);
         }

@@ -1,0 +1,48 @@
+//! When partitions go: decided from what is in memory, without reading a table.
+//!
+//! A partition goes whole when every point in it has expired:
+//!
+//! - by age: the policy's, or that of rules which together mean every series that it may hold.
+//!   Which these are is told by the first and last keys of its tables, so that a rule on a
+//!   measurement or on tags that shares a partition with others frees it by rewriting instead
+//!   ([`trim`](self));
+//! - by size: the oldest partitions of a database or policy go until its tables fit, never the
+//!   newest of a policy. Levels of rollups count, and go by their own age alone;
+//! - or because nothing is left in it.
+//!
+//! What rollups still need stays, whatever its age ([`Database::points_needed`]).
+//!
+//! Modules in order; each may use those above it: `facts` (what is known of a partition), `due`
+//! (when it goes), `trim` (rewriting partitions without what expired), `plan` (what goes when, for
+//! people).
+
+mod due;
+mod facts;
+mod plan;
+mod trim;
+
+use crate::database::Database;
+use crate::model::Timestamp;
+
+pub use due::Reason;
+pub use plan::{PlannedPartition, PlannedRule, RetentionPlan};
+
+impl Database {
+    /// From when on points of a policy may not leave the disk, given that those of `alive_from` and
+    /// later are alive: a rollup may have to build from them.
+    pub(crate) fn points_needed(&self, _policy: &str, alive_from: Timestamp) -> Timestamp {
+        alive_from
+    }
+
+    /// When a partition that ends at `end` would go if points lived for no time: later than its end
+    /// where a bucket of a rollup goes on beyond.
+    fn needs_end(&self, _policy: &str, end: Timestamp) -> Timestamp {
+        end.saturating_add(1)
+    }
+
+    /// What of some series a merge may leave out for good, given that points of `alive_from` and
+    /// later are alive: a late point has its whole hour and every bucket there built again.
+    pub(crate) fn trim_before(&self, policy: &str, alive_from: Timestamp) -> Timestamp {
+        self.points_needed(policy, alive_from)
+    }
+}
