@@ -75,13 +75,6 @@ pub(crate) fn goes(
     by_policy
 }
 
-impl Goes {
-    /// The moment from which on every point of `range` has expired.
-    pub(crate) fn at(&self, range: &TimeRange) -> Timestamp {
-        range.end.saturating_add(self.age_ns).saturating_add(1)
-    }
-}
-
 impl Database {
     /// The partitions of users and rollups by policy and time, with what is known of them.
     pub(crate) fn known_partitions(&self) -> Result<Vec<Known>> {
