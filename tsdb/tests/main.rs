@@ -5,5 +5,6 @@
 mod backup;
 mod crash;
 mod history;
+mod rules;
 mod scenes;
 mod truth;
