@@ -18,6 +18,7 @@ pub mod vector;
 
 mod aggregate;
 mod companions;
+mod condition;
 mod expr;
 mod fill;
 mod filter;
@@ -42,6 +43,7 @@ use firndb_tsdb::model::Timestamp;
 use crate::error::{Error, Result};
 use crate::plan::{Plan, Source};
 
+pub use condition::RowCondition;
 pub use context::{Cancel, Context, Limits};
 pub use stream::SeriesStream;
 pub use vector::{Cell, Data, Vector};

@@ -10,9 +10,11 @@
 //! is dropped, and with it the query stops.
 
 mod body;
+mod deletes;
 mod error;
 mod files;
 mod multipart;
+mod predicate;
 mod request;
 mod rollups;
 mod run;
@@ -25,7 +27,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use firndb_engine::budget::Budget;
 use firndb_engine::clock::Clock;
 use firndb_tsdb::Tsdb;
@@ -81,12 +83,16 @@ impl QueryState {
 }
 
 /// The routes: `GET|POST /query`, `GET /api/v1/range`, `/api/v1/export`, `/api/v1/export/days`,
-/// `GET|POST|DELETE /api/v1/rollups`.
+/// `GET|POST|DELETE /api/v1/rollups`, `POST /api/v1/delete`, `GET /api/v1/deletes`,
+/// `POST /api/v2/delete`.
 pub fn routes(state: QueryState) -> Router {
     Router::new()
         .route("/query", get(query).post(query))
         .route("/api/v1/range", get(files::range))
         .route("/api/v1/rollups", get(rollups::list).post(rollups::create).delete(rollups::remove))
+        .route("/api/v1/delete", post(deletes::delete))
+        .route("/api/v1/deletes", get(deletes::list))
+        .route("/api/v2/delete", post(deletes::delete_v2))
         .route("/api/v1/export", get(files::export))
         .route("/api/v1/export/days", get(files::days))
         .with_state(Arc::new(state))

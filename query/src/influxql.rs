@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod ast;
 pub mod ddl;
+pub mod delete;
 pub mod duration;
 pub mod explain;
 pub mod keyword;

@@ -65,3 +65,6 @@ pub struct DeleteReport {
     /// Partitions that it means.
     pub partitions: u64,
 }
+
+#[cfg(test)]
+mod tests;

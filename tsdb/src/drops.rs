@@ -63,6 +63,22 @@ impl Database {
     /// Step 1. The caller holds the gate.
     fn drop_ids(&self, series: &Bitmap, measurements: &[MeasurementId]) -> Result<()> {
         let mut batch = WriteBatch::new();
+        self.put_drop(series, measurements, &mut batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.store.write_no_wait(&batch, SYNCED)?.wait()?;
+        self.publish_drop(series, measurements);
+        Ok(())
+    }
+
+    /// Adds to `batch` that series and measurements are gone.
+    pub(crate) fn put_drop(
+        &self,
+        series: &Bitmap,
+        measurements: &[MeasurementId],
+        batch: &mut WriteBatch,
+    ) {
         let keyspace = self.index.keyspace();
         if !series.is_empty() {
             let operand = postings::encode_adding(&series.to_vec());
@@ -73,10 +89,14 @@ impl Database {
             batch.delete(keyspace, &entries::measurement(*id));
             batch.put(keyspace, &entries::unswept_measurement(*id), &[]);
         }
-        if batch.is_empty() {
-            return Ok(());
+    }
+
+    /// Has everybody see that series and measurements are gone: the batch is in the log. The
+    /// caller holds the gate.
+    pub(crate) fn publish_drop(&self, series: &Bitmap, measurements: &[MeasurementId]) {
+        if series.is_empty() && measurements.is_empty() {
+            return;
         }
-        self.store.write_no_wait(&batch, SYNCED)?.wait()?;
         self.index.dropped().add(series);
         self.series_count.fetch_sub(series.cardinality(), Ordering::Relaxed);
         for id in measurements {
@@ -84,7 +104,6 @@ impl Database {
         }
         self.cache.clear();
         self.registration.lock().values.clear();
-        Ok(())
     }
 
     /// Step 2: removes what dropped series and measurements left in the index, all of it or up to

@@ -238,6 +238,9 @@ impl Truth {
             }
         }
         self.retire(deletion);
+        if deletion.drops() {
+            self.drop_series(|series| deletion.is_of(series));
+        }
         (points, values)
     }
 
@@ -304,6 +307,12 @@ impl Deletion {
 
     fn is_whole(&self) -> bool {
         self.host.is_none() && self.odd.is_none() && self.range == TimeRange::ALL
+    }
+
+    /// Whether nothing can be left of the series.
+    fn drops(&self) -> bool {
+        let is_all = self.range == TimeRange::ALL && self.policy.is_none();
+        is_all && self.odd.is_none() && self.fields.is_none()
     }
 
     fn holds(&self, row: &BTreeMap<String, Value>) -> bool {

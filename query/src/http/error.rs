@@ -26,6 +26,16 @@ impl ErrorAnswer {
         ErrorAnswer { status, text: text.into() }
     }
 
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What it says.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The body is longer than is taken.
     pub fn too_large() -> Self {
         let text = "Request Entity Too Large".into();

@@ -93,7 +93,7 @@ trait SendWrite: Write + Send {}
 impl<T: Write + Send> SendWrite for T {}
 
 /// The answer to a request that failed before it had one.
-fn refusal(error: Error) -> ErrorAnswer {
+pub(super) fn refusal(error: Error) -> ErrorAnswer {
     let text = error.to_string();
     match error {
         Error::DatabaseNotFound(_) | Error::PolicyNotFound(_) => {

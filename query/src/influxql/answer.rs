@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 
 use super::ast::{Select, Statement};
 use super::lower::{Query, Scope, lower};
-use super::{ddl, explain, retain, rollup, show};
+use super::{ddl, delete, explain, retain, rollup, show};
 use crate::error::{Error, Result};
 use crate::exec::{self, Context, Data, Series, SeriesHead, SeriesStream, Vector};
 use crate::plan::Plan;
@@ -43,6 +43,7 @@ pub fn answer(statement: &Statement, scope: &Scope<'_>, context: &Context) -> Re
         Statement::Explain { analyze, select } => {
             explain::explain(select, *analyze, scope, context).map(Answer::ready)
         }
+        Statement::ExplainDelete(deleted) => delete::explain(deleted, scope).map(Answer::ready),
         Statement::Show(what) => show::show(what, scope).map(Answer::ready),
         Statement::Rollup(statement) => rollup::rollup(statement, scope).map(Answer::ready),
         Statement::Retain(rule) => retain::retain(rule, scope).map(Answer::ready),

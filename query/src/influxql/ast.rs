@@ -3,11 +3,13 @@
 //! Names are as written (case kept, quotes gone); durations and times are nanoseconds. `AND` and
 //! `OR` are lists, so that a condition over thousands of hosts is wide and not deep.
 
+mod delete;
 mod display;
 mod rollup;
 
 use regex::Regex;
 
+pub use delete::{Delete, Deletion};
 pub use rollup::{RollupClauses, RollupStatement};
 
 /// One statement.
@@ -68,8 +70,10 @@ pub enum Statement {
     },
     /// `DROP SERIES [FROM ...] [WHERE ...]`.
     DropSeries(Deletion),
-    /// `DELETE [FROM ...] [WHERE ...]`.
-    Delete(Deletion),
+    /// `DELETE [FIELD ...] [FROM ...] [WHERE ...]`.
+    Delete(Delete),
+    /// `EXPLAIN DELETE ...`: what it would take.
+    ExplainDelete(Delete),
     /// A statement about rollups.
     Rollup(RollupStatement),
     /// `RETAIN`.
@@ -90,7 +94,7 @@ impl Statement {
     pub fn writes(&self) -> bool {
         match self {
             Statement::Select(select) => select.into.is_some(),
-            Statement::Explain { .. } | Statement::Show(_) => false,
+            Statement::Explain { .. } | Statement::ExplainDelete(_) | Statement::Show(_) => false,
             Statement::Rollup(rollup) => !matches!(rollup, RollupStatement::Show { .. }),
             _ => true,
         }
@@ -340,15 +344,6 @@ pub struct PolicyClauses {
     pub name: Option<String>,
 }
 
-/// What `DROP SERIES` and `DELETE` take away.
-#[derive(Debug, Clone)]
-pub struct Deletion {
-    /// `FROM`; empty for all measurements.
-    pub sources: Vec<Measurement>,
-    /// `WHERE`.
-    pub condition: Option<Expr>,
-}
-
 /// A `RETAIN` statement.
 #[derive(Debug, Clone)]
 pub struct Retain {
@@ -448,6 +443,8 @@ pub enum ShowWhat {
     Shards,
     /// `SHARD GROUPS`
     ShardGroups,
+    /// `DELETES`
+    Deletes,
     /// `SUBSCRIPTIONS`
     Subscriptions,
     /// `STATS`

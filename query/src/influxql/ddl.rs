@@ -5,7 +5,7 @@ use firndb_tsdb::{Database, PolicyChange, PolicySpec};
 
 use super::ast::{Deletion, Name, PolicyClauses, Statement};
 use super::lower::{Scope, asks_time, measurements, tag_condition};
-use super::retain;
+use super::{delete, retain};
 use crate::error::{Error, Result};
 
 /// Makes the change. What does not exist is dropped without a word, as 1.x does.
@@ -48,16 +48,11 @@ pub fn change(statement: &Statement, scope: &Scope<'_>) -> Result<()> {
             }
             drop_series(deletion, scope)?;
         }
-        // Without time, all points of a series go; what is left of the series is its name.
-        Statement::Delete(deletion) => {
-            if deletion.condition.as_ref().is_some_and(asks_time) {
-                return Err(Error::Unsupported("DELETE with time in WHERE".into()));
-            }
-            drop_series(deletion, scope)?;
-        }
+        Statement::Delete(deleted) => _ = delete::delete(deleted, scope)?,
         Statement::DropRule { id, database } => retain::drop(*id, database, scope)?,
         Statement::Select(_)
         | Statement::Explain { .. }
+        | Statement::ExplainDelete(_)
         | Statement::Show(_)
         | Statement::Rollup(_)
         | Statement::Retain(_)

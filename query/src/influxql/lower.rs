@@ -27,7 +27,7 @@ use super::ast::{self, Measurement, Name, Select, Source};
 use crate::error::{Error, Result};
 use crate::plan::{self, Literal, Plan};
 
-pub use condition::{asks_time, tag_condition, without_time};
+pub use condition::{asks_time, for_measurement, split, tag_condition, without_time};
 
 /// Where names without a database are looked up, and when.
 #[derive(Debug, Clone, Copy)]

@@ -4,6 +4,7 @@
 //! line N, char M`. A text that nests deeper than `DEPTH_MAX` or chains more than
 //! `OPERATORS_MAX` operators is refused, so that no text can exhaust the stack.
 
+mod delete;
 mod expr;
 mod manage;
 mod retain;
@@ -95,7 +96,7 @@ impl<'a> Parser<'a> {
         let first = self.next()?;
         match first.token {
             Token::Keyword(Keyword::Select) => Ok(Statement::Select(Box::new(self.select()?))),
-            Token::Keyword(Keyword::Delete) => self.delete(),
+            Token::Keyword(Keyword::Delete) => self.delete(first.at),
             Token::Keyword(Keyword::Show) => self.show(),
             Token::Keyword(Keyword::Create) => self.create(),
             Token::Keyword(Keyword::Drop) => self.drop_something(),

@@ -7,9 +7,9 @@ use firndb_tsdb::{Database, MeasurementFilter, MeasurementInfo, NameFilter};
 
 use super::answer::{table, text};
 use super::ast::{Counted, KeyFilter, Name, Show, ShowWhat};
-use super::duration;
 use super::lower::{Scope, measurements, tag_condition, without_time};
 use super::retain;
+use super::{delete, duration};
 use crate::error::{Error, Result};
 use crate::exec::{Data, Series, Vector};
 
@@ -36,6 +36,7 @@ pub fn show(show: &Show, scope: &Scope<'_>) -> Result<Vec<Series>> {
         ShowWhat::Cardinality { of, exact } => cardinality(show, of, *exact, scope),
         ShowWhat::Policies => policies(show, scope),
         ShowWhat::Rules => retain::show(show, scope),
+        ShowWhat::Deletes => delete::show(show, scope),
         ShowWhat::Users => empty("", &["user", "admin"]),
         ShowWhat::Grants(_) => Err(Error::invalid("user not found")),
         ShowWhat::Queries => empty("", &["qid", "query", "database", "duration", "status"]),

@@ -59,7 +59,7 @@ impl Database {
         }
         let (id, keyspace) = (deletes.next_id(), self.index.keyspace());
         let mut batch = WriteBatch::new();
-        let groups: Arc<[Group]> = resolved.groups.into();
+        let groups: Arc<[Group]> = resolved.groups.as_slice().into();
         let record = Record { seq: None, groups: groups.to_vec() };
         batch.put(keyspace, &entries::delete_record(id), &record.encode());
         let series = resolved.series.cardinality();
@@ -68,6 +68,7 @@ impl Database {
         let changed: Vec<Arc<MeasurementInfo>> = (resolved.retired.iter())
             .map(|(info, fields)| self.retire(info, fields, &mut batch))
             .collect();
+        self.put_drop(&resolved.dropped, &resolved.emptied, &mut batch);
         let partitions = self.erase_in_memory(&groups, &mut batch)?;
 
         let deleting = self.left_out.begin_delete();
@@ -75,6 +76,7 @@ impl Database {
         self.left_out.add_delete(commit.seq(), groups.clone());
         drop(deleting);
         self.schema.publish(changed);
+        self.publish_drop(&resolved.dropped, &resolved.emptied);
         deletes.add(OpenDelete::new(id, commit.seq(), entry, groups));
         Ok((DeleteReport { id: Some(id), series, partitions }, commit))
     }

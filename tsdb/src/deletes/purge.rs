@@ -58,7 +58,9 @@ impl Database {
             looked_at += 1;
             let newest = due.iter().map(|delete| delete.seq).max().unwrap_or(0);
             match self.holds_deleted(&policy, &partition, &due) {
-                Ok(Some(view)) => return self.rewrite(&policy, &partition, &view, &due),
+                Ok(Some((view, of))) => {
+                    return self.rewrite(&policy, &partition, &view, (of, newest));
+                }
                 Ok(None) => self.note_purged(&policy, &partition, newest),
                 Err(error) => pass_over_dropped(Err(error))?,
             }
@@ -89,13 +91,13 @@ impl Database {
     }
 
     /// Whether a partition may hold rows that `due` took: the view that shows it, after a flush
-    /// where memtables are as old.
+    /// where memtables are as old, and the number of the first delete that took some.
     fn holds_deleted(
         &self,
         policy: &str,
         partition: &Partition,
         due: &[&OpenDelete],
-    ) -> Result<Option<View>> {
+    ) -> Result<Option<(View, u64)>> {
         let mut view = self.store.view(partition.keyspace)?;
         let newest = due.iter().map(|delete| delete.seq).max().unwrap_or(0);
         let is_old = |memtable: &PointsMemtable| memtable.seq_max() < newest;
@@ -111,28 +113,25 @@ impl Database {
             is_meant(group.policy.as_deref(), policy) && group.span().overlaps(&partition.range)
         };
         let mut probe = Probe::new(&view);
-        let mut found = false;
         for delete in due {
-            let mut here = delete.groups.iter().filter(is_here);
-            while !found && let Some(group) = here.next() {
-                found = probe.finds(group, delete.seq)?;
+            for group in delete.groups.iter().filter(is_here) {
+                if probe.finds(group, delete.seq)? {
+                    drop(probe);
+                    return Ok(Some((view, delete.id)));
+                }
             }
         }
-        drop(probe);
-        Ok(found.then_some(view))
+        Ok(None)
     }
 
-    /// Step 3.
+    /// Step 3: for the delete `of`, and all others up to `newest`.
     fn rewrite(
         &self,
         policy: &str,
         partition: &Partition,
         view: &View,
-        due: &[&OpenDelete],
+        (of, newest): (u64, Seq),
     ) -> Result<PurgeStep> {
-        let Some(newest) = due.iter().map(|delete| delete.seq).max() else {
-            return Ok(PurgeStep::default());
-        };
         let before = table_bytes(view);
         let options = CompactOptions { is_final: view.is_final() };
         let blind = self.left_out.blind_merges();
@@ -152,10 +151,9 @@ impl Database {
         let mark = entries::purged(policy, partition.window.start_s);
         batch.put(keyspace, &mark, &newest.to_le_bytes());
         {
-            // The oldest of them is said to have freed it.
+            // One of them is said to have freed it.
             let mut deletes = self.deletes.lock();
-            let oldest = deletes.open.iter_mut().find(|delete| delete.id == due[0].id);
-            if let Some(delete) = oldest {
+            if let Some(delete) = deletes.open.iter_mut().find(|delete| delete.id == of) {
                 delete.entry.bytes_freed += bytes_freed;
                 let value = entries::to_json(&delete.entry);
                 batch.put(keyspace, &entries::delete(delete.id), &value);

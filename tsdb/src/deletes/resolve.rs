@@ -3,6 +3,9 @@
 //! A condition on values is evaluated row by row, policy by policy; rows that follow each other and
 //! are meant become one span. Expiry is passed over: what has expired is taken too, should its
 //! policy come to keep points for longer.
+//!
+//! A delete without a condition on time, values or policy leaves series without any point: these
+//! are dropped by it, so that no list shows their tags, and a measurement goes with its last one.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use super::{DeleteRequest, DeleteTarget};
 use crate::database::Database;
 use crate::erasure::Group;
 use crate::model::time::TIMESTAMP_MIN;
-use crate::model::{Column, Columns, FieldId, RowPredicate, SeriesId, TimeRange};
+use crate::model::{Column, Columns, FieldId, MeasurementId, RowPredicate, SeriesId, TimeRange};
 use crate::scan::{Piece, ScanRequest};
 use crate::schema::MeasurementInfo;
 use crate::{Error, Result};
@@ -28,6 +31,9 @@ pub(super) struct Resolved {
     pub series: Bitmap,
     /// Fields that are gone altogether.
     pub retired: Vec<(Arc<MeasurementInfo>, Vec<FieldId>)>,
+    /// Series that are gone altogether, and measurements that lose their last series.
+    pub dropped: Bitmap,
+    pub emptied: Vec<MeasurementId>,
 }
 
 /// A target that exists.
@@ -78,6 +84,7 @@ impl Database {
         if request.range.is_empty() {
             return Ok(resolved);
         }
+        let is_for_ever = policy.is_none() && request.range.covers(&TimeRange::ALL);
         let mut whole = Bitmap::new();
         for target in &request.targets {
             let Some(found) = self.find_target(target, request.fields.as_deref())? else {
@@ -90,12 +97,15 @@ impl Database {
                 continue;
             }
             resolved.series.or_inplace(&found.series);
+            let is_all_series = found.series == self.index.all(found.info.id)?;
             let Some(fields) = found.fields else {
                 whole.or_inplace(&found.series);
+                if is_for_ever && is_all_series {
+                    resolved.emptied.push(found.info.id);
+                }
                 continue;
             };
-            let is_whole = policy.is_none() && request.range.covers(&TimeRange::ALL);
-            if is_whole && found.series == self.index.all(found.info.id)? {
+            if is_for_ever && is_all_series {
                 resolved.retired.push((found.info.clone(), fields.clone()));
             }
             resolved.groups.push(Group {
@@ -106,6 +116,9 @@ impl Database {
             });
         }
         if !whole.is_empty() {
+            if is_for_ever {
+                resolved.dropped = whole.clone();
+            }
             let series = Arc::new(whole);
             resolved.groups.push(Group { policy, series, ranges, fields: None });
         }

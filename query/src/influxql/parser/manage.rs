@@ -1,7 +1,7 @@
 //! Statements that change databases, retention policies, series and users.
 
 use super::{Keyword, Parser, Result, Token};
-use crate::influxql::ast::{Deletion, PolicyClauses, Statement};
+use crate::influxql::ast::{PolicyClauses, Statement};
 
 impl<'a> Parser<'a> {
     /// A statement, after `CREATE`.
@@ -167,26 +167,6 @@ impl<'a> Parser<'a> {
                 "CONTINUOUS, DATABASE, MEASUREMENT, RETENTION, SERIES, SHARD, SUBSCRIPTION, USER",
             )),
         }
-    }
-
-    /// A statement, after `DELETE`.
-    pub(super) fn delete(&mut self) -> Result<Statement> {
-        self.deletion().map(Statement::Delete)
-    }
-
-    /// `FROM`, `WHERE` or both.
-    fn deletion(&mut self) -> Result<Deletion> {
-        let back = self.lexer;
-        let lexed = self.next()?;
-        let sources = match lexed.token {
-            Token::Keyword(Keyword::From) => self.measurements()?,
-            Token::Keyword(Keyword::Where) => {
-                self.lexer = back;
-                Vec::new()
-            }
-            _ => return Err(self.unexpected(&lexed, "FROM, WHERE")),
-        };
-        Ok(Deletion { sources, condition: self.condition()? })
     }
 
     /// `name ON database`.

@@ -7,6 +7,10 @@ use crate::influxql::ast::{Expr, Field, Fill, Measurement, Name, Op, Select, Sou
 impl<'a> Parser<'a> {
     /// `EXPLAIN [ANALYZE] SELECT`, after `EXPLAIN`.
     pub(super) fn explain(&mut self) -> Result<Statement> {
+        let start = self.skip_blanks()?;
+        if self.accept_keyword(Keyword::Delete)? {
+            return self.explain_delete(start);
+        }
         let analyze = self.accept_keyword(Keyword::Analyze)?;
         self.expect_keyword(Keyword::Select)?;
         Ok(Statement::Explain { analyze, select: Box::new(self.select()?) })

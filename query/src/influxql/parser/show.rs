@@ -15,6 +15,12 @@ impl<'a> Parser<'a> {
         if lexed.token.is_word("ROLLUPS") {
             return self.show_rollups();
         }
+        if lexed.token.is_word("DELETES") {
+            return Ok(Statement::Show(Show {
+                database: self.on()?,
+                ..Show::new(ShowWhat::Deletes)
+            }));
+        }
         let Token::Keyword(keyword) = lexed.token else {
             return Err(self.unexpected(&lexed, SHOWN));
         };
