@@ -29,7 +29,7 @@ use crate::limits::Limits;
 use crate::model::{MeasurementId, SeriesRef};
 use crate::partition::Partitions;
 use crate::retention::{PolicyChange, PolicySpec, RetentionPolicy, RetentionRule};
-use crate::rollup::is_internal_policy;
+use crate::rollup::{RollupOptions, Running, is_internal_policy};
 use crate::rules::Rules;
 use crate::schema::{FieldInfo, MeasurementInfo, Schema};
 use crate::{Error, Result, keys};
@@ -43,6 +43,10 @@ pub struct Database {
     catalog: Arc<Catalog>,
     pub(crate) settings: RwLock<Settings>,
     pub(crate) rules: Rules,
+    /// The rollups of the settings.
+    pub(crate) running: RwLock<Arc<[Arc<Running>]>>,
+    pub(crate) rolling: RollupOptions,
+    pub(crate) budget: Budget,
     pub(crate) schema: Schema,
     pub(crate) index: SeriesIndex,
     pub(crate) left_out: Arc<LeftOut>,
@@ -82,14 +86,23 @@ pub(crate) struct DatabaseParts {
     pub(crate) budget: Budget,
     pub(crate) series_cache_bytes: u64,
     pub(crate) columns: Arc<ColumnCache>,
+    pub(crate) rolling: RollupOptions,
 }
 
 impl Database {
     /// Opens the database `name`; its index is made when missing. Partitions are added by the
     /// caller, who knows the keyspaces.
     pub(crate) fn open(name: &str, settings: Settings, parts: DatabaseParts) -> Result<Database> {
-        let DatabaseParts { store, catalog, left_out, limits, budget, series_cache_bytes, columns } =
-            parts;
+        let DatabaseParts {
+            store,
+            catalog,
+            left_out,
+            limits,
+            budget,
+            series_cache_bytes,
+            columns,
+            rolling,
+        } = parts;
         let keyspace =
             store.create_keyspace(&keys::index_name(name), KeyspaceOptions::default())?;
         let database = Database {
@@ -98,6 +111,8 @@ impl Database {
             catalog,
             settings: RwLock::new(settings),
             rules: Rules::default(),
+            running: RwLock::new(Arc::new([])),
+            rolling,
             schema: Schema::default(),
             index: SeriesIndex::new(store.clone(), keyspace.id, left_out.dropped().clone()),
             left_out,
@@ -108,10 +123,12 @@ impl Database {
             gate: RwLock::new(Life::Open),
             registration: Mutex::default(),
             series_count: AtomicU64::new(0),
+            budget,
             store,
         };
         database.load()?;
         database.load_rules()?;
+        database.load_rollups()?;
         Ok(database)
     }
 
@@ -224,31 +241,20 @@ impl Database {
     /// Removes a policy with its points, the rollups of them and the rules about it.
     pub fn drop_policy(&self, name: &str) -> Result<()> {
         let _gate = self.gate.write();
-        let mut classes = vec![name.to_owned()];
         let is_of_it = |rule: &RetentionRule| rule.scope.policy.as_deref() == Some(name);
         self.change_settings(|settings| {
             let found = settings.policies.iter().position(|policy| policy.name == name);
             let missing = || Error::PolicyNotFound { name: name.to_owned() };
             settings.policies.remove(found.ok_or_else(missing)?);
-            settings.rollups.retain(|rollup| {
-                let is_of_it = rollup.policy == name;
-                if is_of_it {
-                    classes.extend((0..rollup.levels.len()).map(|level| rollup.class(level)));
-                }
-                !is_of_it
-            });
+            settings.rollups.retain(|rollup| rollup.policy != name);
             settings.rules.retain(|rule| !is_of_it(rule));
             Ok(())
         })?;
         self.rules.keep(|scope| scope.policy.as_deref() != Some(name));
-        self.drop_partitions_of(&classes, "drop retention policy")
-    }
-
-    /// Drops all partitions of policies that are gone, in one edit. The caller holds the gate.
-    pub(crate) fn drop_partitions_of(&self, classes: &[String], reason: &str) -> Result<()> {
-        let taken = classes.iter().flat_map(|class| self.partitions.take_policy(class));
-        let keyspaces: Vec<_> = taken.map(|partition| partition.keyspace).collect();
-        Ok(self.store.drop_keyspaces(&keyspaces, reason)?)
+        let taken = self.partitions.take_policy(name);
+        let keyspaces: Vec<_> = taken.iter().map(|partition| partition.keyspace).collect();
+        self.store.drop_keyspaces(&keyspaces, "drop retention policy")?;
+        self.end_rollups(|rollup| rollup.policy == name, "drop retention policy")
     }
 
     /// Applies a change to a copy of the settings, stores it, then lets it be seen.

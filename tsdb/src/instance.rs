@@ -19,6 +19,7 @@ use crate::limits::{KEY_BYTES_MAX, Limits};
 use crate::maintenance::MaintenanceReport;
 use crate::model::Timestamp;
 use crate::retention::{PolicySpec, RetentionPolicy};
+use crate::rollup::RollupOptions;
 use crate::{Error, Result};
 
 pub(crate) use cut::Cut;
@@ -39,6 +40,8 @@ pub struct Options {
     /// How long no point must have come before a partition whose window is over is closed. Ten
     /// minutes: longer than clients that were cut off for a moment take to catch up.
     pub close_delay_ns: i64,
+    /// How rollups are built.
+    pub rolling: RollupOptions,
 }
 
 impl Options {
@@ -50,6 +53,7 @@ impl Options {
             series_cache_bytes: 64 << 20,
             column_cache_bytes: 64 << 20,
             close_delay_ns: 600_000_000_000,
+            rolling: RollupOptions::default(),
         }
     }
 }
@@ -215,6 +219,7 @@ impl Inner {
             budget: self.options.engine.budget.clone(),
             series_cache_bytes: self.options.series_cache_bytes,
             columns: self.columns.clone(),
+            rolling: self.options.rolling,
         };
         Ok(Arc::new(Database::open(name, settings, parts)?))
     }

@@ -5,6 +5,7 @@ use firndb_engine as engine;
 
 use crate::Result;
 use crate::database::Database;
+use crate::expiry::{Due, Reason};
 use crate::model::Timestamp;
 
 /// Batches of a sweep done per call: a call stays short, the next one goes on.
@@ -29,6 +30,10 @@ pub struct MaintenanceReport {
     pub partitions_purged: u64,
     /// Deletes of whose rows nothing is left now.
     pub deletes_done: u64,
+    /// Rows of rollups written.
+    pub rollup_rows: u64,
+    /// Hours with late points or deletes whose buckets were built again.
+    pub rollup_slots_repaired: u64,
 }
 
 impl Database {
@@ -40,6 +45,8 @@ impl Database {
         report: &mut MaintenanceReport,
     ) -> Result<()> {
         self.note_expired(now);
+        // First: what is rolled up may expire.
+        self.roll(now, report)?;
         self.expire(now, report)?;
         report.partitions_closed += self.close_windows(now, close_delay_ns)?;
         report.series_swept += self.sweep(SWEEP_STEPS)?;
@@ -63,17 +70,24 @@ impl Database {
         for due in &due {
             self.partitions.take(&due.policy, due.partition.window.start_s);
         }
-        let keyspaces: Vec<_> = due.iter().map(|due| due.partition.keyspace).collect();
-        let result = self.store.drop_keyspaces(&keyspaces, "retention");
+        let result = self.drop_due(&due, now);
         if result.is_err() {
             for due in due {
                 self.partitions.put_back(&due.policy, due.partition);
             }
-            return Ok(result?);
+            return result;
         }
         report.partitions_expired += due.len() as u64;
         report.bytes_expired += due.iter().map(|due| due.bytes).sum::<u64>();
         Ok(())
+    }
+
+    fn drop_due(&self, due: &[Due], now: Timestamp) -> Result<()> {
+        for due in due.iter().filter(|due| due.reason != Reason::Empty) {
+            self.note_drop(&due.policy, due.partition.range.end.saturating_add(1), now)?;
+        }
+        let keyspaces: Vec<_> = due.iter().map(|due| due.partition.keyspace).collect();
+        Ok(self.store.drop_keyspaces(&keyspaces, "retention")?)
     }
 
     /// Asks for the final form of partitions whose window is over and that rest.

@@ -6,20 +6,31 @@
 //! points, and a bucket that is written again wins by being written later.
 //!
 //! Modules in order; each may use those above it: `column` (numbers of derived fields), `span`
-//! (arithmetic of buckets and slots), `spec` (what may be asked for); the rest are parts of
-//! [`Database`](crate::Database): `api` (making, dropping and asking).
+//! (arithmetic of buckets and slots), `spec` (what may be asked for), `fold` (values into
+//! buckets), `rows` (buckets into payloads), `state` (how far a rollup is); the rest are parts of
+//! [`Database`](crate::Database): `api` (making, dropping and asking), `late` (marks of late
+//! points), `block` (buckets of some series), `build` (forward), `repair` (again).
 
 mod api;
+mod block;
+mod build;
 pub mod column;
-#[allow(dead_code)]
+mod fold;
+mod late;
+mod repair;
+mod rows;
 mod span;
 mod spec;
+mod state;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{TimeRange, Timestamp};
 
+pub use build::RollupOptions;
+pub(crate) use late::Late;
 pub use spec::is_internal_policy;
+pub(crate) use state::Running;
 
 /// What a statement or a request says of a rollup to be made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -35,6 +35,7 @@ use crate::erasure::SeriesErasures;
 use crate::keys;
 use crate::left_out::PolicyLeftOut;
 use crate::memtable::PointsMemtable;
+use crate::model::time::TIMESTAMP_MIN;
 use crate::model::{Column, Columns, FieldId, MeasurementId, SeriesId, TimeRange, Timestamp};
 use crate::reader;
 
@@ -385,9 +386,29 @@ impl Database {
         let mut left_out = self.left_out.for_scan(&policy.name);
         self.leave_out_expired(&policy.name, request.now, &mut left_out);
         let alive_from = self.alive_from(&policy, request.measurement, request.now);
+        self.scan_alive(&policy.name, request, alive_from, left_out)
+    }
+
+    /// As [`Database::scan`], whatever the age of points is; deletes count.
+    pub(crate) fn scan_any_age(
+        &self,
+        policy: &str,
+        request: &ScanRequest<'_>,
+        left_out: PolicyLeftOut,
+    ) -> Result<Scan> {
+        self.scan_alive(policy, request, TIMESTAMP_MIN, left_out)
+    }
+
+    fn scan_alive(
+        &self,
+        policy: &str,
+        request: &ScanRequest<'_>,
+        alive_from: Timestamp,
+        left_out: PolicyLeftOut,
+    ) -> Result<Scan> {
         let range = TimeRange::new(request.range.start.max(alive_from), request.range.end);
         let mut partitions = Vec::new();
-        for partition in self.partitions.overlapping(&policy.name, range) {
+        for partition in self.partitions.overlapping(policy, range) {
             let view = match self.store.view(partition.keyspace) {
                 Ok(view) => view,
                 Err(engine::Error::NotFound { .. }) => continue, // dropped meanwhile

@@ -5,6 +5,7 @@
 mod backup;
 mod crash;
 mod history;
+mod rollups;
 mod rules;
 mod scenes;
 mod truth;

@@ -91,7 +91,7 @@ impl Value {
         }
     }
 
-    fn of(column: &Column, row: usize) -> Option<Value> {
+    pub fn of(column: &Column, row: usize) -> Option<Value> {
         if !column.is_valid(row) {
             return None;
         }

@@ -16,7 +16,7 @@ use crate::rules::AgeRule;
 /// Why a partition goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// The policy's duration is over.
+    /// The policy's duration is over, or the age that a rollup gives its points.
     Policy,
     /// The ages of these rules are over.
     Rules(Vec<u64>),
@@ -79,7 +79,7 @@ impl Database {
     /// The partitions of users and rollups by policy and time, with what is known of them.
     pub(crate) fn known_partitions(&self) -> Result<Vec<Known>> {
         let mut known = Vec::new();
-        for policy in self.classes() {
+        for policy in self.classes().into_iter().map(|policy| self.aged(policy)) {
             for partition in self.partitions.overlapping(&policy.name, TimeRange::ALL) {
                 let facts = self.facts(&partition)?;
                 known.push((policy.clone(), partition, facts));

@@ -15,6 +15,9 @@
 //! e delete u64                                a delete as it is listed, JSON
 //! E delete u64                                what a delete took (erasure); its sequence number counts
 //! p len u16 | policy | start i64              purged up to this delete: sequence number u64
+//! R name                                      how far a rollup is, JSON (rollup/state)
+//! Y len u16 | name | slot i64                 posting list: series of a rollup to be built again
+//!                                             in an hour; the sign bit of the slot is flipped
 //!
 //! series key := measurement u32 | (len varint | tag key | len varint | tag value) x n, sorted
 //! ```
@@ -172,6 +175,34 @@ pub fn split_purged(key: &[u8]) -> Result<(String, i64)> {
     Ok((text(policy)?.to_owned(), i64::from_be_bytes(start)))
 }
 
+/// Key of what is known of how far a rollup is.
+pub fn rollup_state(name: &str) -> Vec<u8> {
+    [b"R", name.as_bytes()].concat()
+}
+
+/// The keys of all marks of a rollup.
+pub fn rollup_marks(name: &str) -> Vec<u8> {
+    let len = u16::try_from(name.len()).expect("a rollup's name is short");
+    [b"Y", &len.to_be_bytes()[..], name.as_bytes()].concat()
+}
+
+/// Key of the mark of one slot of a rollup.
+pub fn rollup_mark(name: &str, slot: i64) -> Vec<u8> {
+    let mut key = rollup_marks(name);
+    key.extend_from_slice(&(slot as u64 ^ 1 << 63).to_be_bytes());
+    key
+}
+
+/// The name and slot in a mark's key.
+pub fn split_rollup_mark(key: &[u8]) -> Result<(&str, i64)> {
+    let short = || damaged("key of a rollup's mark");
+    let (len, rest) = key.get(1..).and_then(|k| k.split_first_chunk::<2>()).ok_or_else(short)?;
+    let (name, slot) =
+        rest.split_at_checked(usize::from(u16::from_be_bytes(*len))).ok_or_else(short)?;
+    let slot: [u8; 8] = slot.try_into().map_err(|_| short())?;
+    Ok((text(name)?, (u64::from_be_bytes(slot) ^ 1 << 63) as i64))
+}
+
 /// All entries of one kind of a measurement, or of all.
 pub fn bounds(tag: u8, measurement: Option<MeasurementId>) -> Bounds {
     match measurement {
@@ -256,6 +287,17 @@ mod tests {
         assert_eq!((id, set.iter().collect::<Vec<_>>()), (MeasurementId(7), tags.to_vec()));
         assert!(parse_series_key(&key[..key.len() - 1]).is_err());
         assert!(parse_series_key(&key[..3]).is_err());
+    }
+
+    #[test]
+    fn marks_of_a_rollup_come_back_in_the_order_of_slots() {
+        let keys: Vec<_> = [i64::MIN, -1, 0, 7].map(|slot| rollup_mark("r:1", slot)).to_vec();
+        assert!(keys.is_sorted() && keys.iter().all(|key| key.starts_with(&rollup_marks("r:1"))));
+        assert_eq!(split_rollup_mark(&keys[1]).unwrap(), ("r:1", -1));
+        assert!(!rollup_mark("r:12", 0).starts_with(&rollup_marks("r:1")));
+        for len in 0..keys[0].len() {
+            assert!(split_rollup_mark(&keys[0][..len]).is_err(), "{len} bytes");
+        }
     }
 
     #[test]

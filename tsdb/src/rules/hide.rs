@@ -15,6 +15,7 @@ use crate::erasure::{Erasure, ErasureSet};
 use crate::left_out::PolicyLeftOut;
 use crate::model::{MeasurementId, TimeRange, Timestamp};
 use crate::retention::RetentionPolicy;
+use crate::rollup::{Running, is_internal_policy};
 
 impl Expired {
     /// As an erasure of whatever was written when.
@@ -33,14 +34,29 @@ impl Database {
         now: Timestamp,
     ) -> Timestamp {
         let alive_from = policy.alive_from(now);
-        if !self.rules.is_used() {
+        if is_internal_policy(&policy.name) || !(self.rules.is_used() || self.has_rollups()) {
             return alive_from;
         }
-        let by_rule = match self.schema.by_id(measurement) {
-            Some(info) => self.rules.alive_from_in(&policy.name, &info.name, now),
-            None => self.rules.alive_from(&policy.name, now),
-        };
-        alive_from.max(by_rule)
+        match self.schema.by_id(measurement) {
+            Some(info) => self.raw_from(Some(&policy.name), &info.name, now),
+            None => alive_from.max(self.rules.alive_from(&policy.name, now)),
+        }
+    }
+
+    /// Adds to what building a rollup leaves out what expired in some series so long ago that no
+    /// bucket with a point alive needs it.
+    pub(crate) fn leave_out_of_build(
+        &self,
+        running: &Running,
+        now: Timestamp,
+        left_out: &mut PolicyLeftOut,
+    ) {
+        if self.rules.is_used() {
+            let mut expired = self.rules.expired(&running.rollup.policy, now, true);
+            expired.iter_mut().for_each(|of| of.before = running.reach(of.before));
+            let erasures = expired.into_iter().map(Expired::erasure).collect();
+            left_out.add(Arc::new(ErasureSet::new(erasures)));
+        }
     }
 
     /// Adds to what a read at `now` leaves out what expired in some series.

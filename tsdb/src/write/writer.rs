@@ -24,6 +24,7 @@ use crate::model::{
     Tag, Timestamp,
 };
 use crate::retention::RetentionPolicy;
+use crate::rollup::Late;
 use crate::schema::MeasurementInfo;
 use crate::write::registration::Registration;
 use crate::write::rows::{RowShape, Rows};
@@ -128,6 +129,7 @@ struct Writer<'d, 'b> {
     commit: Option<Commit>,
     summary: WriteSummary,
     has_dropped: bool,
+    late: Late,
 }
 
 impl<'d, 'b> Writer<'d, 'b> {
@@ -156,6 +158,7 @@ impl<'d, 'b> Writer<'d, 'b> {
             commit: None,
             summary: WriteSummary::default(),
             has_dropped: !database.index.dropped().is_empty(),
+            late: database.late(&policy.name, now),
         }
     }
 
@@ -168,6 +171,10 @@ impl<'d, 'b> Writer<'d, 'b> {
                         let measurement = self.locals[self.last_local].info.name.as_str().into();
                         let reason = RefusalReason::TimeFieldStripped { measurement };
                         self.summary.stripped.push(Refusal { line, reason });
+                    }
+                    if self.late.may_touch(point.timestamp) {
+                        let name = &self.locals[self.last_local].info.name;
+                        self.late.mark(name, series, point.timestamp);
                     }
                     let numbered = (shape, &self.shapes[shape]);
                     self.rows.push(series, numbered, fields, point.timestamp)?;
@@ -222,6 +229,9 @@ impl<'d, 'b> Writer<'d, 'b> {
             return Ok(None);
         }
         let Some(local) = self.local_of(known.measurement) else { return Ok(None) };
+        if self.late.may_touch(point.timestamp) {
+            self.check_age(&self.locals[local].info.name, point.timestamp)?;
+        }
         let shape = self.shape(local, point)?;
         Ok(Some((known.series, shape)))
     }
@@ -240,6 +250,14 @@ impl<'d, 'b> Writer<'d, 'b> {
         point.timestamp < alive_from
     }
 
+    /// Refuses a point whose neighbours may be gone by the age that a rollup gives points.
+    fn check_age(&self, measurement: &str, timestamp: Timestamp) -> Result<(), Stop> {
+        match self.late.is_beyond(measurement, timestamp) {
+            true => Err(RefusalReason::BeyondRetention.into()),
+            false => Ok(()),
+        }
+    }
+
     /// A point whose series this request has not met.
     fn admit_new(
         &mut self,
@@ -255,6 +273,7 @@ impl<'d, 'b> Writer<'d, 'b> {
             let (measurement, tag) = (name.into(), (*tag.key).into());
             return Err(RefusalReason::TagKey { measurement, tag }.into());
         }
+        self.check_age(name, point.timestamp)?;
         let mut pairs: Vec<(&str, &str)> = tags.iter().map(|t| (&*t.key, &*t.value)).collect();
         pairs.sort_unstable();
         let mut local = self.local_named(name);
@@ -466,11 +485,13 @@ impl<'d, 'b> Writer<'d, 'b> {
             registration.finish(&mut self.out);
         }
         self.rows.drain_into(&mut self.out);
+        self.late.put_marks(self.database.index.keyspace(), &mut self.out);
         if !self.out.is_empty() {
             let options = WriteOptions::default();
             self.commit = Some(self.database.store.write_no_wait(&self.out, options)?);
             self.out.clear();
         }
+        self.late.publish(self.now);
         let changed = self.locals.iter_mut().filter(|local| local.is_changed);
         let changed = changed.map(|local| {
             local.is_changed = false;
