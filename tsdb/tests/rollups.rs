@@ -10,8 +10,8 @@ use firndb_engine::store::CompactOptions;
 use firndb_tsdb::model::{FieldId, FieldType, MeasurementId, SeriesId, TimeRange, Timestamp};
 use firndb_tsdb::rollup::column::{self, Part};
 use firndb_tsdb::{
-    Database, FieldInfo, Piece, PolicyChange, PolicySpec, Rollup, RollupLevel, RollupSpec,
-    ScanRequest, TagPredicate, Tsdb,
+    Database, DeleteRequest, DeleteTarget, FieldInfo, Piece, PolicyChange, PolicySpec, Rollup,
+    RollupLevel, RollupSpec, ScanRequest, TagPredicate, Tsdb,
 };
 
 use crate::history::random_series;
@@ -328,6 +328,7 @@ impl World {
             380 => self.drop_rollup(),
             381 => self.alter_policy(),
             382 if self.rng.one_in(4) => self.drop_policy(),
+            398..=399 => self.delete(),
             383..=389 => self.check_points(),
             _ => self.check(),
         }
@@ -397,6 +398,56 @@ impl World {
         let (measurement, _) = random_series(&mut self.rng);
         self.database().drop_measurement(&measurement).unwrap();
         self.truth.drop_series(|(of, _)| *of == measurement);
+    }
+
+    /// Deletes points: whole buckets, or whatever span.
+    fn delete(&mut self) {
+        let policy = self.policy();
+        let (measurement, tags) = random_series(&mut self.rng);
+        let grain = if self.rng.one_in(2) { 18 * HOUR_NS } else { SECOND_NS };
+        let start = self.now - self.rng.below(12 * HOUR_NS as u64) as i64;
+        let end = start + self.rng.below(3 * HOUR_NS as u64) as i64;
+        let range = match self.rng.below(8) {
+            0 => TimeRange::ALL,
+            _ => TimeRange::new(
+                start.div_euclid(grain) * grain,
+                (end.div_euclid(grain) + 1) * grain - 1,
+            ),
+        };
+        let host = tags.iter().find(|(key, _)| key == "host").map(|(_, host)| host.clone());
+        let fields = self.rng.one_in(3).then(|| vec![format!("f{}", self.rng.below(6))]);
+        let request = DeleteRequest {
+            policy: Some(policy.to_owned()),
+            targets: vec![DeleteTarget {
+                measurement: measurement.clone(),
+                tags: host.clone().map(|host| TagPredicate::Equal("host".to_owned(), host)),
+                rows: None,
+            }],
+            range,
+            fields: fields.clone(),
+            statement: String::new(),
+        };
+        if let Err(error) = self.database().delete(&request, self.now) {
+            assert!(error.to_string().contains("whole buckets"), "{error}");
+            assert!(self.rollups.values().any(|(rollup, _)| rollup.policy == policy), "{error}");
+            return;
+        }
+        let Some(series) = self.truth.rows.get_mut(policy) else { return };
+        for ((of, tags), rows) in series {
+            let is_host = |(key, value): &(String, String)| {
+                key == "host" && host.as_ref().is_some_and(|host| host == value)
+            };
+            if *of != measurement || !(host.is_none() || tags.iter().any(is_host)) {
+                continue;
+            }
+            for (_, row) in rows.range_mut(range.start..=range.end) {
+                match &fields {
+                    Some(fields) => row.retain(|key, _| !fields.contains(key)),
+                    None => row.clear(),
+                }
+            }
+            rows.retain(|_, row| !row.is_empty());
+        }
     }
 
     fn create_rollup(&mut self) {

@@ -28,7 +28,8 @@ impl Database {
     ///
     /// # Errors
     /// No such policy; a condition on values that holds in too many separate spans; too many
-    /// deletes that are not purged yet; the engine's refusal. Then nothing was deleted.
+    /// deletes that are not purged yet; a part of a rollup's bucket whose points are gone; the
+    /// engine's refusal. Then nothing was deleted.
     pub fn delete(&self, request: &DeleteRequest, now: Timestamp) -> Result<DeleteReport> {
         let (report, commit) = {
             let gate = self.gate.write();
@@ -59,7 +60,9 @@ impl Database {
         }
         let (id, keyspace) = (deletes.next_id(), self.index.keyspace());
         let mut batch = WriteBatch::new();
-        let groups: Arc<[Group]> = resolved.groups.as_slice().into();
+        let mut in_rollups = self.erase_in_rollups(&resolved.groups)?;
+        let groups: Arc<[Group]> =
+            resolved.groups.iter().cloned().chain(in_rollups.groups.drain(..)).collect();
         let record = Record { seq: None, groups: groups.to_vec() };
         batch.put(keyspace, &entries::delete_record(id), &record.encode());
         let series = resolved.series.cardinality();
@@ -69,12 +72,14 @@ impl Database {
             .map(|(info, fields)| self.retire(info, fields, &mut batch))
             .collect();
         self.put_drop(&resolved.dropped, &resolved.emptied, &mut batch);
+        in_rollups.put_marks(keyspace, &mut batch);
         let partitions = self.erase_in_memory(&groups, &mut batch)?;
 
         let deleting = self.left_out.begin_delete();
         let commit = self.store.write_no_wait(&batch, SYNCED)?;
         self.left_out.add_delete(commit.seq(), groups.clone());
         drop(deleting);
+        in_rollups.publish(now);
         self.schema.publish(changed);
         self.publish_drop(&resolved.dropped, &resolved.emptied);
         deletes.add(OpenDelete::new(id, commit.seq(), entry, groups));

@@ -29,15 +29,45 @@ pub struct Late {
 
 #[derive(Debug)]
 struct LateRollup {
-    running: Arc<Running>,
+    marks: NewMarks,
     /// Nothing before this is ever built.
     from: Timestamp,
     /// A point before this is late.
     before: Timestamp,
     /// A point before this is refused.
     raw_from: Timestamp,
-    /// New marks of the batch.
-    marks: BTreeMap<i64, Bitmap>,
+}
+
+/// Marks that a batch is about to make.
+#[derive(Debug)]
+pub(super) struct NewMarks {
+    pub running: Arc<Running>,
+    /// Series by slot.
+    pub slots: BTreeMap<i64, Bitmap>,
+}
+
+impl NewMarks {
+    /// None yet.
+    pub fn new(running: Arc<Running>) -> Self {
+        NewMarks { running, slots: BTreeMap::new() }
+    }
+
+    /// Puts the marks into the batch of what they are about.
+    pub fn put(&self, index: KeyspaceId, batch: &mut WriteBatch) {
+        for (slot, series) in &self.slots {
+            let key = entries::rollup_mark(&self.running.rollup.name, *slot);
+            batch.merge(index, &key, &postings::encode_adding(&series.to_vec()));
+        }
+    }
+
+    /// Lets everybody see the marks: the batch is in the log.
+    pub fn publish(&mut self, now: Timestamp) {
+        let slots = std::mem::take(&mut self.slots);
+        if !slots.is_empty() {
+            let mut progress = self.running.progress.write();
+            slots.iter().for_each(|(slot, series)| progress.mark(*slot, series, now));
+        }
+    }
 }
 
 impl Database {
@@ -52,14 +82,8 @@ impl Database {
             let Some(durable) = running.progress.read().durable.clone() else { continue };
             let before = durable.late_before();
             late.before = late.before.max(Some(before.max(raw_from)));
-            let (running, from) = (running.clone(), durable.from);
-            late.rollups.push(LateRollup {
-                running,
-                from,
-                before,
-                raw_from,
-                marks: BTreeMap::new(),
-            });
+            let (marks, from) = (NewMarks::new(running.clone()), durable.from);
+            late.rollups.push(LateRollup { marks, from, before, raw_from });
         }
         late
     }
@@ -74,9 +98,9 @@ impl Late {
 
     /// Whether a point may have lost its neighbours already: the bucket could not be built again.
     pub fn is_beyond(&self, measurement: &str, timestamp: Timestamp) -> bool {
-        self.rollups
-            .iter()
-            .any(|late| timestamp < late.raw_from && late.running.rollup.includes(measurement))
+        self.rollups.iter().any(|late| {
+            timestamp < late.raw_from && late.marks.running.rollup.includes(measurement)
+        })
     }
 
     /// Notes a point.
@@ -85,36 +109,26 @@ impl Late {
         for late in &mut self.rollups {
             let touches = timestamp < late.before && timestamp >= late.from;
             if touches
-                && late.running.rollup.includes(measurement)
-                && !late.marks.get(&slot).is_some_and(|series_of| series_of.contains(series.0))
-                && !late.running.progress.read().is_marked(slot, series)
+                && late.marks.running.rollup.includes(measurement)
+                && !late
+                    .marks
+                    .slots
+                    .get(&slot)
+                    .is_some_and(|series_of| series_of.contains(series.0))
+                && !late.marks.running.progress.read().is_marked(slot, series)
             {
-                late.marks.entry(slot).or_default().add(series.0);
+                late.marks.slots.entry(slot).or_default().add(series.0);
             }
         }
     }
 
     /// Puts the new marks into the batch of the points.
     pub fn put_marks(&self, index: KeyspaceId, batch: &mut WriteBatch) {
-        for late in &self.rollups {
-            for (slot, series) in &late.marks {
-                let key = entries::rollup_mark(&late.running.rollup.name, *slot);
-                batch.merge(index, &key, &postings::encode_adding(&series.to_vec()));
-            }
-        }
+        self.rollups.iter().for_each(|late| late.marks.put(index, batch));
     }
 
     /// Lets everybody see the new marks: the batch is in the log.
     pub fn publish(&mut self, now: Timestamp) {
-        for late in &mut self.rollups {
-            let marks = std::mem::take(&mut late.marks);
-            if marks.is_empty() {
-                continue;
-            }
-            let mut progress = late.running.progress.write();
-            for (slot, series) in marks {
-                progress.mark(slot, &series, now);
-            }
-        }
+        self.rollups.iter_mut().for_each(|late| late.marks.publish(now));
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn class(rollup: &str, every_ns: i64) -> String {
 }
 
 /// A duration of whole seconds in the largest unit that divides it.
-fn duration_text(ns: i64) -> String {
+pub(super) fn duration_text(ns: i64) -> String {
     let seconds = ns / SECOND_NS;
     let units = [(604_800, "w"), (86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
     let fits = units.into_iter().find(|(unit, _)| seconds % unit == 0);
