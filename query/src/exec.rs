@@ -8,10 +8,11 @@
 //! calling thread. The answer does not depend on the number of threads.
 //!
 //! Modules in order; each may use those above it: what a query may use and what it gives
-//! (`context`, `vector`, `mask`), what it reads (`input`), loops over columns (`kernels`,
-//! `window`, `expr`, `aggregate`, `transform`, `fill`), the bound plan and its guards (`resolve`,
-//! `shared`, `filter`), and the two ways through it, `fold` -> `companions` -> `windowed` and
-//! `raw`, pulled by `stream` and started by `scan`.
+//! (`context`, `vector`, `mask`), loops over columns (`kernels`, `window`, `expr`, `aggregate`,
+//! `transform`, `fill`), which source answers which stretch of time (`spans`), the bound plan
+//! (`resolve`), what is read (`rollup`, `input`, `division`, `source`), its guards (`shared`,
+//! `filter`), and the two ways through it, `fold` -> `companions` -> `windowed` and `raw`, pulled
+//! by `stream` and started by `scan`.
 
 pub mod context;
 pub mod vector;
@@ -19,6 +20,7 @@ pub mod vector;
 mod aggregate;
 mod companions;
 mod condition;
+mod division;
 mod expr;
 mod fill;
 mod filter;
@@ -28,8 +30,11 @@ mod kernels;
 mod mask;
 mod raw;
 mod resolve;
+mod rollup;
 mod scan;
 mod shared;
+mod source;
+mod spans;
 mod stream;
 mod transform;
 mod window;
@@ -43,8 +48,12 @@ use firndb_tsdb::model::Timestamp;
 use crate::error::{Error, Result};
 use crate::plan::{Plan, Source};
 
+use division::Use;
+
 pub use condition::RowCondition;
 pub use context::{Cancel, Context, Limits};
+pub use division::Warnings;
+pub(crate) use division::moment;
 pub use stream::SeriesStream;
 pub use vector::{Cell, Data, Vector};
 
@@ -77,6 +86,8 @@ pub struct Series {
 pub struct QueryResult {
     /// Output series, sorted by tags; each whole.
     pub series: Vec<Series>,
+    /// Where it is not exact.
+    pub warnings: Warnings,
 }
 
 /// Runs `plan` and collects the whole answer, which is charged to the budget while it is built.
@@ -85,7 +96,8 @@ pub fn run(context: &Context, plan: &Plan) -> Result<QueryResult> {
     let mut result = QueryResult::default();
     let mut held = shared::reserve(&context.means(), 0)?;
     let mut bytes = 0;
-    for part in stream(context, plan)? {
+    let mut parts = stream(context, plan)?;
+    for part in &mut parts {
         let part = part?;
         bytes += part.times.len() * 8;
         bytes += part.values.iter().map(|column| column.memory_bytes()).sum::<usize>();
@@ -104,12 +116,33 @@ pub fn run(context: &Context, plan: &Plan) -> Result<QueryResult> {
             _ => result.series.push(part),
         }
     }
+    result.warnings = parts.warnings().clone();
     Ok(result)
+}
+
+/// Which sources would answer `plan`; `None` when there is nothing to read.
+pub(crate) fn division(context: &Context, plan: &Plan) -> Result<Option<division::Division>> {
+    match &plan.source {
+        Source::Measurement { database, policy, measurement } if !plan.range.is_empty() => {
+            scan::division(context, plan, database, policy.as_deref(), measurement)
+        }
+        Source::Measurement { .. } | Source::Plan(_) => Ok(None),
+    }
 }
 
 /// Starts `plan`. The caller pulls parts; pulling blocks, so an async caller does it on a thread
 /// that may block. After an error there are no more parts.
 pub fn stream(context: &Context, plan: &Plan) -> Result<SeriesStream> {
+    start(context, plan, Use::Rollups)
+}
+
+/// As [`stream`], from points alone: for answers that are kept as points, and to hold rollups
+/// against.
+pub fn stream_points(context: &Context, plan: &Plan) -> Result<SeriesStream> {
+    start(context, plan, Use::Points)
+}
+
+fn start(context: &Context, plan: &Plan, what: Use) -> Result<SeriesStream> {
     context.check()?;
     if plan.range.is_empty() {
         return Ok(SeriesStream::empty());
@@ -119,7 +152,7 @@ pub fn stream(context: &Context, plan: &Plan) -> Result<SeriesStream> {
     }
     match &plan.source {
         Source::Measurement { database, policy, measurement } => {
-            scan::start(context, plan, database, policy.as_deref(), measurement)
+            scan::start(context, plan, database, policy.as_deref(), measurement, what)
         }
         Source::Plan(_) => Err(Error::Unsupported("a subquery".into())),
     }

@@ -153,7 +153,7 @@ fn open(context: &Context, request: &Request) -> Result<(Shape, SeriesStream)> {
     let tags = info.tag_keys.clone();
     let all = tags.iter().chain(fields.iter().map(|(name, _)| name)).cloned();
     let shape = Shape { names: distinct_names(all), tags, fields };
-    let stream = exec::stream(context, &plan(request, &shape))?;
+    let stream = exec::stream_points(context, &plan(request, &shape))?;
     Ok((shape, stream))
 }
 

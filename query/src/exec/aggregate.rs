@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! rows of a series -> values without gaps, cut at the buckets' edges -> fold  (or fold_stats)
+//!   (or buckets of a rollup, made points of their parts -> fold_buckets)
 //!   -> end_series -> ... next series of the block ... -> merge of blocks in order -> finish
 //! ```
 //!
@@ -11,6 +12,7 @@
 //! - what a bucket's state holds means nothing while the bucket's count is 0; counts are kept
 //!   once per field by [`FieldState`].
 
+mod buckets;
 mod collect;
 mod edge;
 mod extreme;
@@ -29,6 +31,7 @@ use super::window::Segment;
 use crate::error::{Error, Result};
 use crate::plan::Function;
 
+pub use buckets::{BucketSlice, Parts, parts};
 pub use number::Number;
 
 /// Where a selected value was found.
@@ -68,6 +71,14 @@ pub trait Accumulator: Send {
     /// Takes in a whole chunk by its statistics.
     fn fold_stats(&mut self, bucket: usize, stats: &Stats, counts: &[u64], series: u32) {
         let _ = (bucket, stats, counts, series);
+    }
+
+    /// Takes in buckets of a rollup of the current series, later than what came before.
+    ///
+    /// # Panics
+    /// When [`parts`] has none for the function: the planner gives it points.
+    fn fold_buckets(&mut self, _: &BucketSlice<'_>) {
+        unreachable!("a function that buckets do not tell is given points")
     }
 
     /// The next values belong to another series.
@@ -259,6 +270,27 @@ impl FieldState {
         self.calls.iter_mut().for_each(|call| call.fold(&slice));
         for segment in segments {
             self.counts[segment.bucket] += (segment.end - segment.start) as u64;
+        }
+    }
+
+    /// Takes in buckets of a rollup, each with as many values as `values` says.
+    pub fn fold_buckets(
+        &mut self,
+        starts: &[Timestamp],
+        values: &[i64],
+        parts: &Parts,
+        segments: &[Segment],
+        series: u32,
+    ) {
+        if segments.is_empty() {
+            return;
+        }
+        let counts = self.counts.as_slice();
+        let slice = BucketSlice { starts, parts, segments, counts, series };
+        self.calls.iter_mut().for_each(|call| call.fold_buckets(&slice));
+        for segment in segments {
+            let sum: i64 = values[segment.start..segment.end].iter().sum();
+            self.counts[segment.bucket] += sum as u64;
         }
     }
 

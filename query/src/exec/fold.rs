@@ -12,6 +12,7 @@ use super::aggregate::{self, FieldState};
 use super::filter::{RowFilter, SeriesFilter};
 use super::input::{Chunk, Piece};
 use super::mask;
+use super::rollup::Buckets;
 use super::shared::{Shared, grow};
 use super::window::{Run, Segment};
 use crate::error::Result;
@@ -38,12 +39,11 @@ impl States {
         let bytes =
             buckets * shared.field_calls.len() * 8 + buckets * shared.resolved.calls.len() * 32;
         let held = shared.reserve(bytes as u64)?;
-        let spots = shared.resolved.selector().is_some();
         let call = |call: &usize| {
             let slot = &shared.resolved.calls[*call];
             let field = slot.field.expect("calls of a field have one");
             let field_type = shared.resolved.fields[field].field_type;
-            let wants = spots && (shared.plan.window.is_none() || shared.resolved.has_companions());
+            let wants = shared.resolved.shows_spot(shared.plan.window.is_some());
             aggregate::accumulator(&slot.function, field_type, buckets, wants)
         };
         let field = |(_, calls): &(usize, Vec<usize>)| FieldState {
@@ -157,6 +157,9 @@ impl Folding<'_> {
     }
 
     fn piece(&mut self, piece: &Piece<'_>) -> Result<()> {
+        if let Piece::Buckets(buckets) = piece {
+            return self.buckets(buckets);
+        }
         if let Piece::Chunk(chunk) = piece {
             let span = chunk.time_range();
             let bucket = self.run.find(span.start.max(self.range.start));
@@ -193,6 +196,25 @@ impl Folding<'_> {
         for (at, column) in at.iter().zip(&rows.columns) {
             let (times, segments) = (&rows.timestamps, &self.segments);
             self.states.fields[*at].fold(times, column, None, segments, self.series);
+        }
+        self.states.charge()
+    }
+
+    /// Folds buckets of a rollup; they lie within the range.
+    fn buckets(&mut self, buckets: &Buckets) -> Result<()> {
+        self.count(buckets.starts.len(), self.states.fields.len())?;
+        let mut own_segments = Vec::new();
+        self.run.segments(&buckets.starts, &mut self.segments);
+        for (state, (field, _)) in self.states.fields.iter_mut().zip(&self.shared.field_calls) {
+            let of = &buckets.fields[*field];
+            let (starts, segments) = match &of.starts {
+                None => (&buckets.starts, &self.segments),
+                Some(starts) => {
+                    self.run.segments(starts, &mut own_segments);
+                    (starts, &own_segments)
+                }
+            };
+            state.fold_buckets(starts, &of.counts, &of.parts, segments, self.series);
         }
         self.states.charge()
     }

@@ -4,6 +4,7 @@
 use firndb_tsdb::chunk::Stats;
 use firndb_tsdb::model::{Column, Columns, TimeRange, Values};
 
+use super::rollup::Buckets;
 use crate::error::Result;
 
 /// Rows of numbered series. Which fields columns are is agreed with the input beforehand; they
@@ -30,6 +31,9 @@ pub enum Piece<'a> {
     Chunk(Box<dyn Chunk + 'a>),
     /// Rows at hand, within the asked range, with all fields of the input.
     Rows(Columns),
+    /// Buckets of a rollup in place of the points in them: only for accumulators, when the
+    /// functions asked for are told by buckets.
+    Buckets(Buckets),
 }
 
 /// Stored rows that can be read in part, or answered for by their statistics.
@@ -54,6 +58,9 @@ impl Piece<'_> {
             Piece::Rows(rows) => {
                 Some(TimeRange::new(*rows.timestamps.first()?, *rows.timestamps.last()?))
             }
+            Piece::Buckets(buckets) => {
+                Some(TimeRange::new(*buckets.starts.first()?, *buckets.starts.last()?))
+            }
         }
     }
 
@@ -62,14 +69,19 @@ impl Piece<'_> {
         match self {
             Piece::Chunk(chunk) => chunk.rows(),
             Piece::Rows(rows) => rows.timestamps.len(),
+            Piece::Buckets(buckets) => buckets.starts.len(),
         }
     }
 
     /// Rows within `range` with these fields, in this order.
+    ///
+    /// # Panics
+    /// On buckets: whoever needs rows is given rows.
     pub fn load(&self, fields: &[usize], range: TimeRange) -> Result<Columns> {
         match self {
             Piece::Chunk(chunk) => chunk.load(fields, range),
             Piece::Rows(rows) => Ok(cut(rows, fields, range)),
+            Piece::Buckets(_) => unreachable!("rows are asked for where none are given"),
         }
     }
 }

@@ -122,6 +122,11 @@ impl Resolved {
         }
     }
 
+    /// Whether the answer shows, or takes other columns from, the row that a selector selected.
+    pub fn shows_spot(&self, has_window: bool) -> bool {
+        self.selector().is_some() && (!has_window || self.has_companions())
+    }
+
     /// The call that gives any number of rows per bucket.
     pub fn multi_row(&self) -> Option<usize> {
         self.calls.iter().position(|call| aggregate::is_multi_row(&call.function))

@@ -1,15 +1,13 @@
-//! The store as an input: plan to series, tags and schema, and pieces of a [`Scan`].
+//! A plan over a stored measurement: its series, their tags, its schema, and what is pinned.
 
-use firndb_tsdb::chunk::Stats;
-use firndb_tsdb::model::{Columns, FieldId, SeriesId, TagSet, TimeRange};
-use firndb_tsdb::{
-    ChunkPiece, Database, FieldInfo, MeasurementInfo, Scan, ScanRequest, SeriesScan,
-};
+use firndb_tsdb::model::{SeriesId, TagSet};
+use firndb_tsdb::{Database, FieldInfo, MeasurementInfo};
 
 use super::context::Context;
-use super::input::{Chunk, Input, Piece, Pieces};
+use super::division::{Division, Target, Use};
 use super::resolve::{Resolved, Schema, SourceField};
 use super::shared::{Shared, needs_tags};
+use super::source::StoreInput;
 use super::stream::SeriesStream;
 use super::windowed;
 use crate::error::{Error, Result};
@@ -22,6 +20,7 @@ pub fn start(
     database: &str,
     policy: Option<&str>,
     measurement: &str,
+    what: Use,
 ) -> Result<SeriesStream> {
     let Some(database) = context.tsdb.database(database) else {
         return Err(Error::DatabaseNotFound(database.to_owned()));
@@ -44,20 +43,31 @@ pub fn start(
         true => tags(context, &database, &series)?,
         false => Vec::new(),
     };
-    let fields: Vec<FieldId> = resolved.fields.iter().map(|field| field.id).collect();
-    let scan = database.scan(&ScanRequest {
-        policy,
-        measurement: info.id,
-        series: &series,
-        fields: &fields,
-        range: windowed::ranges(plan, &resolved).0,
-        descending: plan.descending,
-        now: plan.now,
-    })?;
-    let input = Box::new(StoreInput { scan });
-    let (means, plan) = (context.means(), plan.clone());
+    let range = windowed::ranges(plan, &resolved).0;
+    let target = Target { database: &database, policy, measurement };
+    let input = StoreInput::pin(target, (info.id, &series), plan, &resolved, range, what)?;
+    let warnings = input.warnings.clone();
+    let (means, plan, input) = (context.means(), plan.clone(), Box::new(input));
     let shared = Shared::new(means, plan, resolved, input, tags, series.len(), &schema.tags);
-    Ok(SeriesStream::new(shared))
+    Ok(SeriesStream::new(shared, warnings))
+}
+
+/// What would answer `plan`, which is over a stored measurement.
+pub fn division(
+    context: &Context,
+    plan: &Plan,
+    database: &str,
+    policy: Option<&str>,
+    measurement: &str,
+) -> Result<Option<Division>> {
+    let Some(database) = context.tsdb.database(database) else {
+        return Err(Error::DatabaseNotFound(database.to_owned()));
+    };
+    let Some(info) = database.measurement(measurement) else { return Ok(None) };
+    let resolved = Resolved::new(plan, &schema(&info))?;
+    let range = windowed::ranges(plan, &resolved).0;
+    let target = Target { database: &database, policy, measurement };
+    Division::new(target, plan, &resolved, range).map(Some)
 }
 
 fn schema(info: &MeasurementInfo) -> Schema {
@@ -79,51 +89,4 @@ fn tags(context: &Context, database: &Database, series: &[SeriesId]) -> Result<V
         tags.push(database.series_key(*series)?.map(|(_, tags)| tags).unwrap_or_default());
     }
     Ok(tags)
-}
-
-/// A pinned scan.
-struct StoreInput {
-    scan: Scan,
-}
-
-struct StorePieces<'a>(SeriesScan<'a>);
-
-struct StoreChunk(ChunkPiece);
-
-impl Input for StoreInput {
-    fn pieces(
-        &self,
-        series: usize,
-        range: TimeRange,
-        descending: bool,
-    ) -> Result<Box<dyn Pieces + '_>> {
-        Ok(Box::new(StorePieces(self.scan.series_in(series, range, descending)?)))
-    }
-}
-
-impl Pieces for StorePieces<'_> {
-    fn next_piece(&mut self) -> Result<Option<Piece<'_>>> {
-        Ok(self.0.next_piece()?.map(|piece| match piece {
-            firndb_tsdb::Piece::Chunk(chunk) => Piece::Chunk(Box::new(StoreChunk(chunk))),
-            firndb_tsdb::Piece::Rows(rows) => Piece::Rows(rows),
-        }))
-    }
-}
-
-impl Chunk for StoreChunk {
-    fn time_range(&self) -> TimeRange {
-        self.0.time_range()
-    }
-    fn rows(&self) -> usize {
-        self.0.rows()
-    }
-    fn count(&self, field: usize) -> usize {
-        self.0.count(field)
-    }
-    fn stats(&self, field: usize) -> Option<&Stats> {
-        self.0.stats(field)
-    }
-    fn load(&self, fields: &[usize], range: TimeRange) -> Result<Columns> {
-        Ok(self.0.load(fields, range)?)
-    }
 }

@@ -12,6 +12,7 @@ use std::sync::mpsc::{self, Receiver};
 use rayon::prelude::*;
 
 use super::Series;
+use super::division::Warnings;
 use super::fold::WORTH_THREADS;
 use super::raw::RawRun;
 use super::shared::Shared;
@@ -35,6 +36,7 @@ pub struct SeriesStream {
     held: Option<Series>,
     skip: u64,
     left: u64,
+    warnings: Warnings,
 }
 
 /// Where the next part comes from.
@@ -160,16 +162,22 @@ impl Producer {
 impl SeriesStream {
     /// An answer without rows.
     pub(super) fn empty() -> SeriesStream {
-        SeriesStream { source: Source::Done, held: None, skip: 0, left: 0 }
+        let warnings = Warnings::default();
+        SeriesStream { source: Source::Done, held: None, skip: 0, left: 0, warnings }
     }
 
     /// The answer of a prepared query.
-    pub(super) fn new(shared: Shared) -> SeriesStream {
+    pub(super) fn new(shared: Shared, warnings: Warnings) -> SeriesStream {
         let (skip, left) =
             (shared.plan.series_offset, shared.plan.series_limit.unwrap_or(u64::MAX));
         let shared = Arc::new(shared);
         let producer = Producer { shared, next_group: 0, current: None, ready: VecDeque::new() };
-        SeriesStream { source: Source::Idle(Box::new(producer)), held: None, skip, left }
+        SeriesStream { source: Source::Idle(Box::new(producer)), held: None, skip, left, warnings }
+    }
+
+    /// Where the answer is not exact; complete once the last part was given.
+    pub fn warnings(&self) -> &Warnings {
+        &self.warnings
     }
 
     /// The next part, whichever series it belongs to.

@@ -2,6 +2,7 @@
 
 mod model;
 mod random;
+mod rollup;
 mod rows;
 mod semantics;
 mod store;
@@ -17,7 +18,7 @@ use super::context::Means;
 use super::input::{Chunk, Input, Piece, Pieces};
 use super::resolve::{Resolved, Schema, SourceField};
 use super::shared::Shared;
-use super::{Cancel, Cell, Limits, Series, SeriesStream};
+use super::{Cancel, Cell, Limits, Series, SeriesStream, Warnings};
 use crate::error::Result;
 use crate::plan::*;
 
@@ -137,6 +138,16 @@ fn schema() -> Schema {
 
 /// Starts `plan` over `series`.
 fn start(means: &Means, plan: &Plan, series: &[TestSeries]) -> Result<SeriesStream> {
+    start_over(means, plan, series, |_, input| Box::new(input))
+}
+
+/// Starts `plan` over what `input` makes of the input of `series`.
+fn start_over(
+    means: &Means,
+    plan: &Plan,
+    series: &[TestSeries],
+    input: impl FnOnce(&Resolved, TestInput) -> Box<dyn Input>,
+) -> Result<SeriesStream> {
     let schema = schema();
     let resolved = Resolved::new(plan, &schema)?;
     let number = |f: &SourceField| FIELDS.iter().position(|(name, _)| *name == f.name).unwrap();
@@ -144,19 +155,23 @@ fn start(means: &Means, plan: &Plan, series: &[TestSeries]) -> Result<SeriesStre
     let owned = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
     let tags: Vec<TagSet> =
         series.iter().map(|s| TagSet::new(s.tags.iter().map(owned).collect())).collect();
-    let input = Box::new(TestInput { series: series.to_vec(), fields });
+    let input = input(&resolved, TestInput { series: series.to_vec(), fields });
     let (means, plan, count) = (means.clone(), plan.clone(), series.len());
     let shared = Shared::new(means, plan, resolved, input, tags, count, &schema.tags);
-    Ok(SeriesStream::new(shared))
+    Ok(SeriesStream::new(shared, Warnings::default()))
 }
 
 /// The whole answer: per output series its tags and rows, cells as text.
 type Answer = Vec<(String, Vec<(i64, Vec<String>)>)>;
 
 fn answer(means: &Means, plan: &Plan, series: &[TestSeries]) -> Result<Answer> {
+    gathered(start(means, plan, series)?)
+}
+
+fn gathered(parts: SeriesStream) -> Result<Answer> {
     let mut answer: Answer = Vec::new();
     let mut goes_on = false;
-    for part in start(means, plan, series)? {
+    for part in parts {
         let part = part?;
         assert!(!part.times.is_empty(), "no empty parts");
         let tags: Vec<String> = part.head.tags.iter().map(|(k, v)| format!("{k}={v}")).collect();

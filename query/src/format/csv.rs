@@ -7,7 +7,7 @@
 //!
 //! A statement begins with its header, after an empty line unless it is the first; so does a
 //! series whose columns are others than those before. A failure is a block of its own, with the
-//! header `error`.
+//! header `error`; so is what makes an answer less than exact, with the header `warning`.
 
 use super::cells::{Notation, Words, cells, rows};
 use super::number;
@@ -67,15 +67,15 @@ impl Writer {
     /// Writes the answer to the next statement; returns whether all went well.
     pub fn statement(&mut self, answer: Result<Answer, Error>) -> Result<bool, Closed> {
         let failure = match answer {
-            Ok(answer) => self.series(answer)?,
+            Ok(mut answer) => {
+                let failure = self.series(&mut answer)?;
+                answer.warnings().iter().for_each(|warning| self.said("warning", warning));
+                failure
+            }
             Err(error) => Some(error),
         };
         if let Some(error) = &failure {
-            self.begin_block();
-            let out = &mut self.output.buffer;
-            out.extend_from_slice(b"error\n");
-            field(&error.to_string(), out);
-            out.push(b'\n');
+            self.said("error", &error.to_string());
         }
         self.output.checkpoint()?;
         Ok(failure.is_none())
@@ -86,7 +86,7 @@ impl Writer {
         self.output.finish()
     }
 
-    fn series(&mut self, answer: Answer) -> Result<Option<Error>, Closed> {
+    fn series(&mut self, answer: &mut Answer) -> Result<Option<Error>, Closed> {
         let time_name = answer.time().map(|column| column.name.clone());
         let zone = answer.time().and_then(|column| column.zone);
         let time = match self.time {
@@ -109,6 +109,16 @@ impl Writer {
             self.rows(&part, &lead, time_name.as_ref().map(|_| time))?;
         }
         Ok(None)
+    }
+
+    /// A block of one line.
+    fn said(&mut self, what: &str, text: &str) {
+        self.begin_block();
+        let out = &mut self.output.buffer;
+        out.extend_from_slice(what.as_bytes());
+        out.push(b'\n');
+        field(text, out);
+        out.push(b'\n');
     }
 
     fn begin_block(&mut self) {

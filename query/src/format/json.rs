@@ -90,7 +90,7 @@ impl Writer {
     pub fn statement(
         &mut self,
         answer: Result<Answer, Error>,
-        warnings: &[String],
+        warnings: Vec<String>,
     ) -> Result<bool, Closed> {
         let failure = match self.layout.chunk_rows {
             None => self.whole(answer, warnings),
@@ -114,22 +114,26 @@ impl Writer {
     fn whole(
         &mut self,
         answer: Result<Answer, Error>,
-        warnings: &[String],
+        mut warnings: Vec<String>,
     ) -> Result<Option<Error>, Closed> {
         self.put(if self.statements == 0 { b"{\"results\":[" } else { b"," });
         self.begin_result();
         let failure = match answer {
-            Ok(answer) => self.whole_series(answer)?,
+            Ok(mut answer) => {
+                let failure = self.whole_series(&mut answer)?;
+                warnings.extend(answer.warnings());
+                failure
+            }
             Err(error) => Some(error),
         };
-        self.messages(warnings);
+        self.messages(&warnings);
         self.end_result(failure.as_ref());
         Ok(failure)
     }
 
     /// Writes the series of an answer; returns why they broke off.
-    fn whole_series(&mut self, answer: Answer) -> Result<Option<Error>, Closed> {
-        let time = self.time_of(&answer);
+    fn whole_series(&mut self, answer: &mut Answer) -> Result<Option<Error>, Closed> {
+        let time = self.time_of(answer);
         let mut room = match self.layout.rows_max {
             0 => usize::MAX,
             rows_max => usize::try_from(rows_max).unwrap_or(usize::MAX),
@@ -179,17 +183,17 @@ impl Writer {
     fn chunks(
         &mut self,
         answer: Result<Answer, Error>,
-        warnings: &[String],
+        mut warnings: Vec<String>,
         chunk_rows: usize,
     ) -> Result<Option<Error>, Closed> {
         let mut answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return Ok(self.lone_document(Some(error), warnings)),
+            Err(error) => return Ok(self.lone_document(Some(error), &warnings)),
         };
         let time = self.time_of(&answer);
         let mut next = answer.next();
         if next.is_none() {
-            self.lone_document(None, warnings);
+            self.lone_document(None, &warnings);
         }
         // Whether a document is open, with how many rows.
         let mut open: Option<usize> = None;
@@ -198,9 +202,10 @@ impl Writer {
                 Ok(part) => part,
                 Err(error) => {
                     if open.is_some() {
-                        self.end_document(open, true, true);
+                        self.end_document(open, true, true, &[]);
                     }
-                    return Ok(self.lone_document(Some(error), warnings));
+                    warnings.extend(answer.warnings());
+                    return Ok(self.lone_document(Some(error), &warnings));
                 }
             };
             let all = rows(&part);
@@ -223,13 +228,15 @@ impl Writer {
                 if row == all {
                     break;
                 }
-                self.end_document(open.take(), true, true);
+                self.end_document(open.take(), true, true, &[]);
             }
             next = answer.next();
             if !part.partial {
-                self.end_document(open.take(), false, next.is_some());
+                // What is to be said of the answer is known, and said, at its end.
+                let said = if next.is_none() { answer.warnings() } else { Vec::new() };
+                self.end_document(open.take(), false, next.is_some(), &said);
             } else if open == Some(chunk_rows) {
-                self.end_document(open.take(), true, true);
+                self.end_document(open.take(), true, true, &[]);
             }
             self.output.checkpoint()?;
         }
@@ -246,9 +253,16 @@ impl Writer {
         failure
     }
 
-    fn end_document(&mut self, rows: Option<usize>, series_goes_on: bool, goes_on: bool) {
+    fn end_document(
+        &mut self,
+        rows: Option<usize>,
+        series_goes_on: bool,
+        goes_on: bool,
+        warnings: &[String],
+    ) {
         self.end_series(rows.map(|rows| rows > 0), series_goes_on);
         self.put(b"]");
+        self.messages(warnings);
         if goes_on {
             self.put(b",\"partial\":true");
         }

@@ -27,7 +27,7 @@ use super::error::ErrorAnswer;
 use super::request::Pairs;
 use super::{QueryState, files, predicate, request};
 use crate::error::Error;
-use crate::influxql::rollup::moment;
+use crate::exec::moment;
 use crate::influxql::{self, Scope, Statement, delete};
 
 /// Longest body of a delete of v2.

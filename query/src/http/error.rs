@@ -62,10 +62,7 @@ impl IntoResponse for ErrorAnswer {
         body.extend_from_slice(b"}\n");
         let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         let mut response = (self.status, json, body).into_response();
-        let repeated: Vec<u8> = self.text.bytes().take(HEADER_BYTES_MAX).map(printable).collect();
-        if let Ok(value) = HeaderValue::from_bytes(&repeated) {
-            response.headers_mut().insert(X_INFLUXDB_ERROR, value);
-        }
+        response.headers_mut().insert(X_INFLUXDB_ERROR, header_text(&self.text));
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -73,7 +70,9 @@ impl IntoResponse for ErrorAnswer {
     }
 }
 
-/// Headers take no control characters.
-fn printable(byte: u8) -> u8 {
-    if byte < b' ' || byte == 0x7f { b' ' } else { byte }
+/// The beginning of a text as a header, which takes no control characters.
+pub fn header_text(text: &str) -> HeaderValue {
+    let printable = |byte: u8| if byte < b' ' || byte == 0x7f { b' ' } else { byte };
+    let bytes: Vec<u8> = text.bytes().take(HEADER_BYTES_MAX).map(printable).collect();
+    HeaderValue::from_bytes(&bytes).unwrap_or(HeaderValue::from_static(""))
 }

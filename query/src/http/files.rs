@@ -1,22 +1,22 @@
 //! Answers that are files or charts: `/api/v1/range`, `/api/v1/export`, `/api/v1/export/days`.
 
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use firndb_tsdb::model::TimeRange;
 use tokio::sync::{mpsc, oneshot};
 
 use super::QueryState;
 use super::body::{CancelOnDrop, Pieces};
-use super::error::ErrorAnswer;
+use super::error::{ErrorAnswer, header_text};
 use super::request::Pairs;
 use crate::error::{Error, Result};
-use crate::exec::{self, Cancel, Context};
+use crate::exec::{self, Cancel, Context, Warnings};
 use crate::export;
 use crate::format::json;
 use crate::format::output::{PIECE_BYTES, Piece};
@@ -56,7 +56,7 @@ impl Write for BodyWriter {
 async fn written(
     state: &QueryState,
     content_type: &'static str,
-    work: impl FnOnce(&Context, &mut dyn SendWrite) -> Result<()> + Send + 'static,
+    work: impl FnOnce(&Context, &mut dyn SendWrite, &Said) -> Result<()> + Send + 'static,
 ) -> Result<Response, ErrorAnswer> {
     let cancel = Cancel::default();
     let guard = CancelOnDrop(cancel.clone());
@@ -64,9 +64,11 @@ async fn written(
     let (sender, mut pieces) = mpsc::channel(2);
     let (failed, failure) = oneshot::channel();
     let running = state.metrics.begin(Lang::Range, &state.clock);
+    let said = Said::default();
+    let saying = said.clone();
     tokio::task::spawn_blocking(move || {
         let mut writer = BodyWriter { buffer: Vec::new(), pieces: sender };
-        let done = work(&context, &mut writer);
+        let done = work(&context, &mut writer, &saying);
         let sent = done.and_then(|()| writer.send(true).map_err(Error::Output));
         match &sent {
             Ok(()) => running.end(Status::Ok),
@@ -78,14 +80,43 @@ async fn written(
             let _ = failed.send(error);
         }
     });
-    let body = match pieces.recv().await {
-        Some(Piece { bytes, last: true }) => Body::from(bytes),
-        Some(Piece { bytes, last: false }) => Body::new(Pieces::new(bytes, pieces, guard)),
+    let (body, warnings) = match pieces.recv().await {
+        Some(Piece { bytes, last: true }) => (Body::from(bytes), said.to_the_end()),
+        Some(Piece { bytes, last: false }) => {
+            (Body::new(Pieces::new(bytes, pieces, guard)), said.at_most())
+        }
         None => return Err(failure.await.map_or_else(|_| ErrorAnswer::internal(), refusal)),
     };
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    for warning in warnings {
+        response.headers_mut().append(X_FIRNDB_WARNING, header_text(&warning));
+    }
     Ok(response)
+}
+
+/// Where an answer is not exact, for forms that cannot say so themselves.
+const X_FIRNDB_WARNING: HeaderName = HeaderName::from_static("x-firndb-warning");
+
+/// The warnings of an answer that is being made.
+#[derive(Debug, Clone, Default)]
+struct Said(Arc<OnceLock<Warnings>>);
+
+impl Said {
+    /// The answer has these.
+    fn of(&self, warnings: &Warnings) {
+        let _ = self.0.set(warnings.clone()); // an answer is made once
+    }
+
+    /// Of an answer that is there.
+    fn to_the_end(&self) -> Vec<String> {
+        self.0.get().map(Warnings::so_far).unwrap_or_default()
+    }
+
+    /// Of an answer whose head leaves before its rows are known.
+    fn at_most(&self) -> Vec<String> {
+        self.0.get().map(Warnings::possible).unwrap_or_default()
+    }
 }
 
 /// What an encoder writes to.
@@ -136,26 +167,32 @@ async fn range_answer(
         range::parse(pairs, &state.tsdb, now).map_err(refusal)?;
     match format {
         range::Format::Json => {
-            let work = move |context: &Context, out: &mut dyn SendWrite| {
+            let work = move |context: &Context, out: &mut dyn SendWrite, _: &Said| {
                 range::write_json(exec::stream(context, &plan)?, unit, out)
             };
             written(state, "application/json", work).await
         }
         range::Format::Csv => {
-            let work = move |context: &Context, out: &mut dyn SendWrite| {
-                range::write_csv(exec::stream(context, &plan)?, out)
+            let work = move |context: &Context, out: &mut dyn SendWrite, said: &Said| {
+                let parts = exec::stream(context, &plan)?;
+                said.of(parts.warnings());
+                range::write_csv(parts, out)
             };
             written(state, "text/csv", work).await
         }
         range::Format::Arrow => {
-            let work = move |context: &Context, out: &mut dyn SendWrite| {
-                range::write_arrow(exec::run(context, &plan)?, out)
+            let work = move |context: &Context, out: &mut dyn SendWrite, said: &Said| {
+                let result = exec::run(context, &plan)?;
+                said.of(&result.warnings);
+                range::write_arrow(result, out)
             };
             written(state, "application/vnd.apache.arrow.stream", work).await
         }
         range::Format::Parquet => {
-            let work = move |context: &Context, out: &mut dyn SendWrite| {
-                range::write_parquet(context, exec::run(context, &plan)?, out)
+            let work = move |context: &Context, out: &mut dyn SendWrite, said: &Said| {
+                let result = exec::run(context, &plan)?;
+                said.of(&result.warnings);
+                range::write_parquet(context, result, out)
             };
             written(state, "application/vnd.apache.parquet", work).await
         }
@@ -195,7 +232,7 @@ async fn export_answer(
     };
     let is_plain = |c: &char| c.is_ascii_alphanumeric() || "-_.".contains(*c);
     let name: String = request.measurement.chars().filter(is_plain).collect();
-    let work = move |context: &Context, out: &mut dyn SendWrite| {
+    let work = move |context: &Context, out: &mut dyn SendWrite, _: &Said| {
         export::write(context, &request, format, out).map(|_| ())
     };
     let mut response = written(state, content_type, work).await?;
@@ -220,7 +257,7 @@ async fn days_answer(
 ) -> Result<Response, ErrorAnswer> {
     let now = state.clock.unix_ns();
     let asked = Asked::parse(pairs, now, &[])?;
-    let work = move |context: &Context, out: &mut dyn SendWrite| {
+    let work = move |context: &Context, out: &mut dyn SendWrite, _: &Said| {
         let Asked { database, policy, measurement, range } = asked;
         let (policy, measurement) = (policy.as_deref(), measurement.as_deref());
         let days = export::days(context, &database, policy, measurement, range, now)?;

@@ -27,7 +27,8 @@ use serde::{Deserialize, Serialize};
 use super::QueryState;
 use super::error::ErrorAnswer;
 use super::request::Pairs;
-use crate::influxql::{duration, rollup::moment};
+use crate::exec::moment;
+use crate::influxql::duration;
 
 /// Longest description of a rollup.
 const BODY_BYTES_MAX: usize = 64 << 10;

@@ -64,7 +64,7 @@ fn write(
                  instead"
             )
         });
-        all_well &= writer.statement(answer, warning.as_slice())?;
+        all_well &= writer.statement(answer, warning.into_iter().collect())?;
     }
     match writer {
         Writer::Json(writer) => writer.finish()?,
@@ -77,7 +77,7 @@ impl Writer {
     fn statement(
         &mut self,
         answer: Result<Answer, Error>,
-        warnings: &[String],
+        warnings: Vec<String>,
     ) -> Result<bool, Closed> {
         match self {
             Writer::Json(writer) => writer.statement(answer, warnings),

@@ -15,6 +15,8 @@ use crate::plan::Plan;
 pub struct Answer {
     time: Option<TimeColumn>,
     parts: Parts,
+    /// Of the plans before the current one: where they are not exact.
+    warnings: Vec<String>,
 }
 
 /// The first column of the answer to a query.
@@ -60,18 +62,29 @@ fn select(select: &Select, scope: &Scope<'_>, context: &Context) -> Result<Answe
         plans: plans.into_iter(),
     };
     parts.start_next()?; // what is wrong with a plan is known before its first part
-    Ok(Answer { time: Some(TimeColumn { name: time_column, zone }), parts })
+    let time = Some(TimeColumn { name: time_column, zone });
+    Ok(Answer { time, parts, warnings: Vec::new() })
 }
 
 impl Answer {
     /// An answer that is there.
     fn ready(series: Vec<Series>) -> Answer {
-        Answer { time: None, parts: Parts::Ready(series.into_iter()) }
+        let parts = Parts::Ready(series.into_iter());
+        Answer { time: None, parts, warnings: Vec::new() }
     }
 
     /// The time column, which only queries have.
     pub fn time(&self) -> Option<&TimeColumn> {
         self.time.as_ref()
+    }
+
+    /// Where the parts given so far are not exact, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.clone();
+        if let Parts::Running { current: Some(current), .. } = &self.parts {
+            warnings.extend(current.warnings().so_far());
+        }
+        warnings
     }
 }
 
@@ -101,6 +114,7 @@ impl Iterator for Answer {
                     }
                 }
             }
+            self.warnings = self.warnings();
             if let Err(error) = self.parts.start_next() {
                 self.parts = Parts::Ready(Vec::new().into_iter());
                 return Some(Err(error));

@@ -15,9 +15,8 @@ use firndb_tsdb::{
 use super::answer::{table, text};
 use super::ast::{Delete, Expr, Show};
 use super::lower::{Scope, for_measurement, measurements, split};
-use super::rollup::moment;
 use crate::error::{Error, Result};
-use crate::exec::{Data, RowCondition, Series, Vector};
+use crate::exec::{Data, RowCondition, Series, Vector, moment};
 
 /// `DELETE`: what each of its parts did. There is a part per retention policy that is named.
 pub fn delete(delete: &Delete, scope: &Scope<'_>) -> Result<Vec<DeleteReport>> {

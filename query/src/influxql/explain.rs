@@ -4,8 +4,11 @@ use super::answer::{table, text};
 use super::ast::Select;
 use super::lower::{Scope, lower};
 use crate::error::Result;
-use crate::exec::{self, Context, Series};
+use crate::exec::{self, Context, Series, moment};
 use crate::plan::{Plan, Source};
+
+/// Spans of one plan that are told one by one.
+const SPANS_MAX: usize = 100;
 
 /// Explains a query.
 pub fn explain(
@@ -18,6 +21,7 @@ pub fn explain(
     let mut lines = Vec::new();
     for plan in &query.plans {
         describe(plan, &mut lines);
+        spans(context, plan, &mut lines)?;
         if analyze {
             let start_ns = context.clock.monotonic_ns();
             let (mut series, mut rows) = (0, 0);
@@ -35,6 +39,26 @@ pub fn explain(
     }
     let column = if analyze { "EXPLAIN ANALYZE" } else { "QUERY PLAN" };
     Ok(vec![table("", &[column], vec![text(lines)])])
+}
+
+/// What answers which stretch of time, `to` excluded.
+fn spans(context: &Context, plan: &Plan, lines: &mut Vec<String>) -> Result<()> {
+    let Some(division) = exec::division(context, plan)? else { return Ok(()) };
+    for span in division.spans.iter().take(SPANS_MAX) {
+        let (from, to) = (span.range.start, span.range.end.saturating_add(1));
+        let source = match division.source(span.from) {
+            None => "raw".to_owned(),
+            Some((name, every)) => {
+                let note = if division.is_exact(span.from) { "" } else { ", not exact" };
+                format!("rollup {name} {every}{note}")
+            }
+        };
+        lines.push(format!("SPAN: {} to {} FROM {source}", moment(from), moment(to)));
+    }
+    if let Some(more) = division.spans.len().checked_sub(SPANS_MAX).filter(|more| *more > 0) {
+        lines.push(format!("SPAN: {more} more"));
+    }
+    Ok(())
 }
 
 fn describe(plan: &Plan, lines: &mut Vec<String>) {

@@ -1,6 +1,5 @@
 //! Statements about rollups: made, listed, dropped.
 
-use firndb_tsdb::model::Timestamp;
 use firndb_tsdb::{RollupLevel, RollupSpec, RollupStatus};
 
 use super::answer::{table, text};
@@ -8,8 +7,7 @@ use super::ast::{RollupClauses, RollupStatement};
 use super::duration;
 use super::lower::Scope;
 use crate::error::Result;
-use crate::exec::{Data, Series, Vector};
-use crate::format::TimeFormat;
+use crate::exec::{Data, Series, Vector, moment};
 
 /// Answers a statement about rollups. A rollup that does not exist is dropped with an error.
 pub fn rollup(statement: &RollupStatement, scope: &Scope<'_>) -> Result<Vec<Series>> {
@@ -73,11 +71,4 @@ fn levels(status: &[RollupStatus]) -> Series {
 /// How long something is kept; nothing said: nothing shown.
 fn kept(ns: Option<i64>) -> String {
     ns.map(duration::literal).unwrap_or_default()
-}
-
-/// A moment as RFC 3339 has it.
-pub fn moment(ns: Timestamp) -> String {
-    let mut text = Vec::new();
-    TimeFormat::Rfc3339(None).write(ns, &mut text);
-    String::from_utf8(text).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use firndb_tsdb::model::Bitmap;
 
 use crate::arrow::{Batches, Kind, Unit, distinct_names};
 use crate::error::{Error, Result};
-use crate::exec::{Context, Data, QueryResult, Series, SeriesHead, Vector};
+use crate::exec::{Context, Data, QueryResult, Series, SeriesHead, SeriesStream, Vector};
 use crate::export::{csv, parquet};
 use crate::format::{json, number};
 use firndb_tsdb::model::FieldType;
@@ -16,14 +16,14 @@ use firndb_tsdb::model::FieldType;
 /// JSON: column by column. A series is gathered before it is written, since its times come first;
 /// the answer as a whole is not.
 pub fn write_json(
-    parts: impl Iterator<Item = Result<Series>>,
+    mut parts: SeriesStream,
     (unit_ns, unit): (i64, &str),
     mut out: impl Write,
 ) -> Result<()> {
     let mut text = format!("{{\"unit\":\"{unit}\",\"series\":[").into_bytes();
     let mut gathered: Option<Series> = None;
     let mut is_first = true;
-    for part in parts {
+    for part in &mut parts {
         let part = part?;
         let goes_on = part.partial;
         match &mut gathered {
@@ -44,7 +44,17 @@ pub fn write_json(
             text.clear();
         }
     }
-    text.extend_from_slice(b"]}\n");
+    text.push(b']');
+    for (at, warning) in parts.warnings().so_far().iter().enumerate() {
+        text.extend_from_slice(if at == 0 { b",\"messages\":[" } else { b"," });
+        text.extend_from_slice(b"{\"level\":\"warning\",\"text\":");
+        json::string(warning, &mut text);
+        text.extend_from_slice(b"}");
+    }
+    if !parts.warnings().so_far().is_empty() {
+        text.push(b']');
+    }
+    text.extend_from_slice(b"}\n");
     out.write_all(&text)?;
     Ok(())
 }

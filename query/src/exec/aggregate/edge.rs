@@ -5,9 +5,10 @@ use std::cmp::Ordering;
 
 use firndb_tsdb::chunk::{Stats, StatsValues};
 use firndb_tsdb::model::{Timestamp, Values};
+use firndb_tsdb::rollup::column::Part;
 
 use super::super::vector::{TextBuilder, Vector};
-use super::{Accumulator, Finished, Number, Slice, Spot, present, same};
+use super::{Accumulator, BucketSlice, Finished, Number, Slice, Spot, present, same};
 use crate::error::Result;
 
 /// Whether a value at `time` takes the place of one at `held`, given how the two compare.
@@ -17,6 +18,11 @@ fn replaces(last: bool, time: Timestamp, held: Timestamp, order: impl Fn() -> Or
         Ordering::Less => !last,
         Ordering::Greater => last,
     }
+}
+
+/// The parts of a bucket that `first`, or `last`, reads: value and time.
+fn parts(last: bool) -> (Part, Part) {
+    if last { (Part::Last, Part::LastAt) } else { (Part::First, Part::FirstAt) }
 }
 
 /// `first`, or `last`.
@@ -47,6 +53,17 @@ impl<T: Number> Accumulator for Edge<T> {
         for segment in slice.segments {
             let row = if self.last { segment.end - 1 } else { segment.start };
             let spot = Spot { time: slice.timestamps[row], series: slice.series };
+            let is_first = slice.counts[segment.bucket] == 0;
+            self.offer(segment.bucket, values[row], spot, is_first);
+        }
+    }
+
+    fn fold_buckets(&mut self, slice: &BucketSlice<'_>) {
+        let (value, at) = parts(self.last);
+        let values = T::slice(slice.parts.get(value));
+        for segment in slice.segments {
+            let row = if self.last { segment.end - 1 } else { segment.start };
+            let spot = Spot { time: slice.time(at, row), series: slice.series };
             let is_first = slice.counts[segment.bucket] == 0;
             self.offer(segment.bucket, values[row], spot, is_first);
         }
@@ -119,6 +136,17 @@ impl Accumulator for TextEdge {
             let row = if self.last { segment.end - 1 } else { segment.start };
             let value = &bytes[offsets[row] as usize..offsets[row + 1] as usize];
             let spot = Spot { time: slice.timestamps[row], series: slice.series };
+            self.offer(segment.bucket, value, spot, slice.counts[segment.bucket] == 0);
+        }
+    }
+
+    fn fold_buckets(&mut self, slice: &BucketSlice<'_>) {
+        let (value, at) = parts(self.last);
+        let Values::String { offsets, bytes } = slice.parts.get(value) else { return };
+        for segment in slice.segments {
+            let row = if self.last { segment.end - 1 } else { segment.start };
+            let value = &bytes[offsets[row] as usize..offsets[row + 1] as usize];
+            let spot = Spot { time: slice.time(at, row), series: slice.series };
             self.offer(segment.bucket, value, spot, slice.counts[segment.bucket] == 0);
         }
     }

@@ -3,10 +3,11 @@
 use std::any::Any;
 
 use firndb_tsdb::chunk::Stats;
+use firndb_tsdb::rollup::column::Part;
 
 use super::super::kernels;
 use super::super::vector::Vector;
-use super::{Accumulator, Finished, Number, Slice, Spot, overflow, present, same};
+use super::{Accumulator, BucketSlice, Finished, Number, Slice, Spot, overflow, present, same};
 use crate::error::Result;
 
 /// `max` (`MAX`) and `min`.
@@ -69,6 +70,11 @@ impl<T: Number, const MAX: bool> Accumulator for Extreme<T, MAX> {
         }
     }
 
+    /// The extremes of buckets as if they were points; when they were is not known.
+    fn fold_buckets(&mut self, slice: &BucketSlice<'_>) {
+        self.fold(&slice.points(if MAX { Part::Max } else { Part::Min }));
+    }
+
     fn takes_stats(&self, bucket: usize, stats: &Stats, counts: &[u64]) -> bool {
         let Some([min, max, ..]) = T::stats(stats) else { return false };
         let Some(spots) = &self.spots else { return true };
@@ -122,6 +128,11 @@ impl<T: Number> Accumulator for Spread<T> {
     fn fold(&mut self, slice: &Slice<'_>) {
         self.min.fold(slice);
         self.max.fold(slice);
+    }
+
+    fn fold_buckets(&mut self, slice: &BucketSlice<'_>) {
+        self.min.fold_buckets(slice);
+        self.max.fold_buckets(slice);
     }
 
     fn takes_stats(&self, bucket: usize, stats: &Stats, counts: &[u64]) -> bool {

@@ -30,6 +30,10 @@ pub trait Number: Copy + PartialOrd + Send + Sync + 'static {
     fn exact_sum(stats: &Stats) -> Option<i128>;
     /// The exact sum, where the type has one.
     fn sum(values: &[Self]) -> Option<i128>;
+    /// As an integer of any width; 0 where the type has no exact sums.
+    fn whole(self) -> i128 {
+        0
+    }
     /// The sum as this type, when it fits.
     fn from_sum(sum: i128) -> Option<Self>;
     /// `a - b`, when it fits.
@@ -120,6 +124,9 @@ impl Number for i64 {
     fn sum(values: &[i64]) -> Option<i128> {
         Some(kernels::sum_integers(values))
     }
+    fn whole(self) -> i128 {
+        i128::from(self)
+    }
     fn from_sum(sum: i128) -> Option<i64> {
         i64::try_from(sum).ok()
     }
@@ -155,6 +162,9 @@ impl Number for u64 {
     }
     fn sum(values: &[u64]) -> Option<i128> {
         Some(kernels::sum_unsigned(values))
+    }
+    fn whole(self) -> i128 {
+        i128::from(self)
     }
     fn from_sum(sum: i128) -> Option<u64> {
         u64::try_from(sum).ok()

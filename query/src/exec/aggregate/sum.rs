@@ -4,10 +4,11 @@ use std::any::Any;
 use std::marker::PhantomData;
 
 use firndb_tsdb::chunk::Stats;
+use firndb_tsdb::rollup::column::Part;
 
 use super::super::kernels::FloatSum;
 use super::super::vector::{Data, Vector};
-use super::{Accumulator, Finished, Number, Slice, overflow, present, same};
+use super::{Accumulator, BucketSlice, Finished, Number, Slice, overflow, present, same};
 use crate::error::Result;
 
 /// `count`: the field's counts are the answer.
@@ -15,6 +16,7 @@ pub struct Count;
 
 impl Accumulator for Count {
     fn fold(&mut self, _: &Slice<'_>) {}
+    fn fold_buckets(&mut self, _: &BucketSlice<'_>) {}
     fn takes_stats(&self, _: usize, _: &Stats, _: &[u64]) -> bool {
         true
     }
@@ -74,6 +76,27 @@ impl<T: Number> Accumulator for Sum<T> {
         for segment in slice.segments {
             let sum = T::sum(&values[segment.start..segment.end]);
             sums[segment.bucket] += sum.expect("exact sums are made for types that have one");
+        }
+    }
+
+    /// Sums of buckets one by one in the order of time, whatever the pieces they came in.
+    fn fold_buckets(&mut self, slice: &BucketSlice<'_>) {
+        match &mut self.sums {
+            Sums::Float(sums) => {
+                let values = f64::slice(slice.parts.get(Part::Sum));
+                for segment in slice.segments {
+                    let sum = &mut sums[segment.bucket];
+                    values[segment.start..segment.end].iter().for_each(|value| *sum += value);
+                }
+            }
+            Sums::Exact(sums) => {
+                let values = T::slice(slice.parts.get(Part::Sum));
+                for segment in slice.segments {
+                    let rows = segment.start..segment.end;
+                    let sum = rows.map(|row| slice.parts.sum(row, values[row])).sum::<i128>();
+                    sums[segment.bucket] += sum;
+                }
+            }
         }
     }
 
