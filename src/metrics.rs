@@ -13,11 +13,13 @@ use firndb::engine::histogram::Histogram;
 const OTHER: &str = "other";
 
 /// Label of the routes, and how a path begins that belongs to each; the first that fits.
-const ROUTES: [(&str, &str); 13] = [
+const ROUTES: [(&str, &str); 15] = [
     ("/write", "/write"),
     ("/query", "/query"),
     ("/api/v2/write", "/api/v2/write"),
     ("/api/v3/write_lp", "/api/v3/write_lp"),
+    ("/api/v2/delete", "/api/v2/delete"),
+    ("/api/v1/delete", "/api/v1/delete"),
     ("/api/v1/range", "/api/v1/range"),
     ("/api/v1/export", "/api/v1/export"),
     ("/api/v1/flush", "/api/v1/flush"),

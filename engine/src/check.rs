@@ -1,11 +1,8 @@
-//! Verifies the directory of an open store against what it says of itself; `offline` does so with
-//! one that is not open.
+//! Verifies the directory of an open store against what it says of itself.
 //!
 //! Steps: the manifest is read back and compared with the picture in use; every table is read and
 //! compared with what the manifest says of it; the log is read up to where it was when the check
 //! began. Writes go on meanwhile.
-
-pub mod offline;
 
 use std::sync::Arc;
 

@@ -340,6 +340,45 @@ fn show_statements() {
 }
 
 #[test]
+fn deletes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let lines = b"m,h=a f=1,g=1i 1\nm,h=a f=2,g=2i 2\nm,h=b f=3 1\nn,h=a f=4 1";
+    assert_eq!(server.post("/write?db=d&precision=s", lines).status, 204);
+    let rows = |server: &Server| server.query("d", "SELECT f, g, h FROM m")["series"].clone();
+    let count = server.query("d", "EXPLAIN DELETE FROM m WHERE h = 'a' AND f > 1.5");
+    assert_eq!(count["series"][0]["values"], json!([[1, 2, 1, 1]]));
+    let text = percent("DELETE FROM m WHERE h = 'a' AND f > 1.5");
+    let done = server.post(&format!("/query?db=d&q={text}"), b"").json();
+    assert_eq!(done["results"], json!([{"statement_id": 0}]));
+    let expected = json!([[1_000_000_000, 1, 1, "a"], [1_000_000_000, 3, null, "b"]]);
+    assert_eq!(rows(&server)[0]["values"], expected);
+    server.query("d", "DELETE FIELD g FROM m");
+    let body = br#"{"start":"1970-01-01T00:00:00Z","stop":"2000-01-01T00:00:00Z",
+                    "predicate":"_measurement=\"m\" AND h=\"b\""}"#;
+    assert_eq!(server.post("/api/v2/delete?org=o&bucket=d", body).status, 204);
+    let refused = server.post("/api/v2/delete?bucket=zz", body);
+    assert_eq!(refused.status, 404);
+    let told = json!({"code": "not found", "message": "bucket \"zz\" not found"});
+    assert_eq!(
+        (refused.json(), refused.header("x-platform-error-code")),
+        (told, Some("not found"))
+    );
+    let uri = format!("/api/v1/delete?db=d&q={}", percent("DELETE FROM n WHERE time <= 1s"));
+    assert_eq!(server.post(&format!("{uri}&dry_run=true"), b"").json()["points"], 1);
+    let made = server.post(&uri, b"").json();
+    assert_eq!(made["deletes"], json!([{"id": 4, "series": 1, "partitions": 1}]));
+    server.kill_now();
+    drop(server);
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!(rows(&server)[0]["values"], json!([[1_000_000_000, 1, null, "a"]]));
+    let listed = server.get("/api/v1/deletes?db=d").json();
+    assert_eq!(listed["deletes"].as_array().map(Vec::len), Some(4), "{listed}");
+    assert_eq!(server.query("d", "SELECT f FROM n")["series"], Value::Null);
+    assert_eq!(server.stop(), Some(0), "a clean stop");
+}
+
+#[test]
 fn keys_and_values_over_http() {
     with_server(&[], |server| {
         let binary: Vec<u8> = (0..=255).collect();

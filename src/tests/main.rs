@@ -1,6 +1,5 @@
 //! Black-box tests of the process, and the tests that watch over the house itself.
 
-mod backup;
 mod commands;
 mod contract;
 mod kill9;

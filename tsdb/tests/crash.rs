@@ -4,11 +4,11 @@
 use firndb_engine::fs::sim::{CrashMode, Rng, SimFs};
 use firndb_engine::options::Durability;
 use firndb_engine::store::CompactOptions;
-use firndb_tsdb::model::Timestamp;
-use firndb_tsdb::{PolicySpec, TagPredicate, Tsdb};
+use firndb_tsdb::model::{TimeRange, Timestamp};
+use firndb_tsdb::{DeleteState, PolicySpec, TagPredicate, Tsdb};
 
 use crate::history::random_point;
-use crate::truth::{NewPoint, Truth, check_all, options, write};
+use crate::truth::{Deletion, NewPoint, Truth, check_all, options, write};
 
 const DATABASE: &str = "alps";
 const HOUR_NS: i64 = 3_600_000_000_000;
@@ -24,6 +24,7 @@ enum Step {
     Maintain,
     DropSeries(&'static str),
     DropMeasurement(&'static str),
+    Delete(Deletion),
     DropDatabase,
     Advance(i64),
 }
@@ -44,6 +45,8 @@ fn script(seed: u64) -> Vec<Step> {
             4 => Step::DropSeries("h1"),
             _ => Step::DropMeasurement("cpu"),
         });
+        // Before it: rows in memory and, from the second round on, in tables.
+        steps.insert(steps.len() - 1, Step::Delete(deletion(round, now)));
         let hours = if round == 2 { 9 } else { 1 };
         now += hours * HOUR_NS;
         steps.push(Step::Advance(hours * HOUR_NS));
@@ -54,6 +57,27 @@ fn script(seed: u64) -> Vec<Step> {
     steps.push(Step::Create);
     steps.push(Step::Write("autogen", (0..4).map(|_| random_point(&mut rng, now)).collect()));
     steps
+}
+
+/// A delete of another kind each round.
+fn deletion(round: usize, now: Timestamp) -> Deletion {
+    let field = |name: &str| Some(vec![name.to_owned()]);
+    let all = Deletion {
+        policy: None,
+        measurement: Some("cpu".to_owned()),
+        host: None,
+        range: TimeRange::ALL,
+        fields: None,
+        odd: None,
+    };
+    match round {
+        0 => Deletion { host: Some("h2".to_owned()), range: TimeRange::new(0, now), ..all },
+        1 => Deletion { fields: field("f1"), ..all },
+        2 => Deletion { odd: Some("f0".to_owned()), measurement: None, ..all },
+        3 => Deletion { policy: Some("short".to_owned()), measurement: None, ..all },
+        4 => Deletion { fields: field("f2"), range: TimeRange::new(0, now), ..all },
+        _ => Deletion { host: Some("h3".to_owned()), measurement: None, ..all },
+    }
 }
 
 /// The state that must be found after a crash: that before the step that was cut off, or after.
@@ -84,6 +108,9 @@ impl State {
                     tags.iter().any(|(key, value)| key == "host" && value == host)
                 };
                 state.truth.as_mut().expect("made").drop_series(|(_, tags)| is_meant(tags));
+            }
+            Step::Delete(deletion) => {
+                state.truth.as_mut().expect("made").delete(deletion, alive_from);
             }
             Step::DropMeasurement(name) => {
                 state.truth.as_mut().expect("made").drop_series(|(of, _)| of == name);
@@ -116,6 +143,12 @@ fn run_step(tsdb: &Tsdb, step: &Step, now: Timestamp) -> firndb_tsdb::Result<()>
             database().drop_series(None, Some(&tags))?;
         }
         Step::DropMeasurement(name) => database().drop_measurement(name)?,
+        Step::Delete(deletion) => {
+            let database = database();
+            if database.delete(&deletion.request(&database), now)?.id.is_none() {
+                tsdb.store().sync()?; // it met nothing, and wrote nothing
+            }
+        }
         Step::DropDatabase => tsdb.drop_database(DATABASE)?,
         Step::Advance(_) => {}
     }
@@ -143,7 +176,7 @@ fn run_until_crash(
         }
         let is_synced = durability == Durability::Always
             || matches!(step, Step::Flush | Step::Compact(_) | Step::DropDatabase | Step::Create)
-            || matches!(step, Step::DropSeries(_) | Step::DropMeasurement(_));
+            || matches!(step, Step::DropSeries(_) | Step::DropMeasurement(_) | Step::Delete(_));
         if is_synced {
             states.drain(..states.len() - 1);
         }
@@ -193,6 +226,11 @@ fn crash_everywhere(seed: u64, durability: Durability, stride: u64) {
             tsdb.store().compact(None, CompactOptions { is_final: true }, &|| false).unwrap();
             tsdb.store().close().unwrap();
             let tsdb = Tsdb::open(options(&after, durability)).unwrap();
+            check_all(&tsdb, DATABASE, &truth, state.now);
+            let database = tsdb.database(DATABASE).unwrap();
+            while database.deletes().iter().any(|delete| delete.state == DeleteState::Purging) {
+                tsdb.maintain(state.now).unwrap();
+            }
             check_all(&tsdb, DATABASE, &truth, state.now);
         }
     }
