@@ -1,7 +1,7 @@
 //! `firndb check`: verifies a data directory while no server runs.
 //!
-//! The directory is opened as the server opens it, under the same lock, with the log replayed; so
-//! damage that keeps the server from starting is found first, and told with file and byte.
+//! The directory is read under the lock that the server takes, and no byte of it is changed: the
+//! log is read, not replayed, and what a killed server left is left for the next one.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use firndb::SystemClock;
 use firndb::engine;
 use firndb::engine::check::CheckReport;
 use firndb::engine::fs::real::RealFs;
-use firndb::tsdb::{Error, Tsdb};
+use firndb::tsdb::{Error, Options, Tsdb};
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -53,12 +53,7 @@ pub fn run(args: &CheckArgs) -> Exit {
     };
     settings.data_dir.clone_from(&args.dir);
     let app = App::new(settings, Arc::new(SystemClock::new()), Arc::new(RealFs));
-    let report = Tsdb::open(open::options(&app)).and_then(|tsdb| {
-        let report = check(&tsdb, !args.quick);
-        tsdb.store().close()?;
-        Ok(report?)
-    });
-    match report {
+    match check(open::options(&app), !args.quick) {
         Ok(report) => {
             print_lines(&shown(&report, args.json));
             if report.findings.is_empty() { Exit::Done } else { Exit::Found }
@@ -74,10 +69,10 @@ pub fn run(args: &CheckArgs) -> Exit {
     }
 }
 
-fn check(tsdb: &Tsdb, deep: bool) -> engine::Result<CheckReport> {
+fn check(options: Options, deep: bool) -> Result<CheckReport, Error> {
     let is_shown = std::io::stderr().is_terminal();
     let bar = if is_shown { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    let report = tsdb.store().check(deep, &|done, total| {
+    let report = Tsdb::check_offline(options, deep, &|done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });

@@ -72,6 +72,14 @@ enum Command {
     ///
     /// Example: firndb export --db telegraf --measurement cpu --format parquet --output cpu.parquet
     Export(client::export::ExportArgs),
+    /// Back up databases of a server into its folder of backups, and look after them.
+    ///
+    /// Example: firndb backup --db telegraf
+    Backup(client::backup::BackupArgs),
+    /// Bring databases of a server back from a backup.
+    ///
+    /// Example: firndb restore 20261121T134059Z --db telegraf --as telegraf_old
+    Restore(client::backup::RestoreArgs),
     /// Verify a data directory, read-only; the server must not run.
     ///
     /// Example: firndb check /var/lib/firndb
@@ -181,6 +189,8 @@ pub fn run() -> ExitCode {
         Command::Write(args) => client::write::run(&args),
         Command::Query(args) => client::query::run(&args),
         Command::Export(args) => client::export::run(&args),
+        Command::Backup(args) => client::backup::run(&args),
+        Command::Restore(args) => client::backup::restore(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(ConfigCommand::Example) => {
             print_lines(&example());

@@ -1,5 +1,6 @@
 //! Commands that talk to a server over HTTP.
 
+pub mod backup;
 pub mod export;
 pub mod query;
 pub mod write;

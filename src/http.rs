@@ -5,6 +5,7 @@
 //! paths and wrong methods, and the counters of requests.
 
 pub mod admin;
+mod backup;
 pub mod metrics_page;
 mod store_page;
 
@@ -22,8 +23,10 @@ use firndb::ingest::http::IngestState;
 use firndb::ingest::http::error::ErrorAnswer;
 use firndb::query::http::QueryState;
 use firndb::tsdb::Tsdb;
+use firndb::tsdb::backup::Repository;
 use tower::ServiceExt;
 
+use self::backup::BackupState;
 use crate::app::{App, Phase};
 use crate::kv::KvState;
 use crate::{health, kv};
@@ -91,7 +94,15 @@ pub fn data_routes(app: &App, tsdb: Tsdb, pool: Option<Arc<rayon::ThreadPool>>) 
         .merge(firndb::ingest::http::routes(ingest))
         .merge(firndb::query::http::routes(query))
         .merge(kv::routes(kv))
-        .merge(admin::routes(tsdb))
+        .merge(admin::routes(tsdb.clone()))
+        .merge(backup::routes(BackupState {
+            repository: settings
+                .backup_dir
+                .as_ref()
+                .map(|dir| Repository::new(app.fs.clone(), dir)),
+            clock: app.clock.clone(),
+            tsdb,
+        }))
 }
 
 /// Hands a request to the data routes, or says that it is too early.

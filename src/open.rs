@@ -39,7 +39,6 @@ pub fn options(app: &App) -> Options {
     engine.budget = app.budget.clone();
     tune(&mut engine, settings);
     Options {
-        engine,
         limits: Limits {
             string_bytes_max: settings.string_bytes_max,
             series_max: settings.series_max,
@@ -49,6 +48,7 @@ pub fn options(app: &App) -> Options {
         series_cache_bytes: settings.series_cache_bytes,
         column_cache_bytes: settings.column_cache_bytes,
         close_delay_ns: settings.close_delay_ns,
+        ..Options::new(engine)
     }
 }
 

@@ -1,8 +1,11 @@
-//! Verifies the directory of an open store against what it says of itself.
+//! Verifies the directory of an open store against what it says of itself; `offline` does so with
+//! one that is not open.
 //!
 //! Steps: the manifest is read back and compared with the picture in use; every table is read and
 //! compared with what the manifest says of it; the log is read up to where it was when the check
 //! began. Writes go on meanwhile.
+
+pub mod offline;
 
 use std::sync::Arc;
 

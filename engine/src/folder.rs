@@ -7,7 +7,7 @@ use crate::manifest::log::{CURRENT, CURRENT_NEW};
 pub const LOCK: &str = "LOCK";
 
 /// What a name in the folder is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum FileKind {
     Table(FileNumber),
     Log(FileNumber),

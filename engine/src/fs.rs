@@ -41,6 +41,8 @@ pub trait Fs: Send + Sync + Debug {
     /// Takes an exclusive lock for the life of the guard; `WouldBlock` when another holds it.
     /// The holder's process id is written into the file.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>>;
+    /// As [`Fs::lock`], of a file that exists, and without writing into it.
+    fn lock_unmarked(&self, path: &Path) -> io::Result<Box<dyn LockGuard>>;
     /// Free and total bytes of the file system that holds `path`.
     fn space(&self, path: &Path) -> io::Result<Space>;
 }

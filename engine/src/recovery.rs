@@ -15,7 +15,7 @@
 //! Invariant: opening again right after finds nothing to repair.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -92,14 +92,19 @@ fn check_options(options: &Options) -> Result<()> {
 
 fn lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn crate::fs::LockGuard>> {
     let path = dir.join(LOCK);
-    fs.lock(&path).map_err(|e| match e.kind() {
+    fs.lock(&path).map_err(|e| locked(fs, path, e))
+}
+
+/// Why the lock file could not be locked.
+pub(crate) fn locked(fs: &dyn Fs, path: PathBuf, error: std::io::Error) -> Error {
+    match error.kind() {
         std::io::ErrorKind::WouldBlock => {
             let text = crate::fs::read_all(fs, &path).unwrap_or_default();
             let pid = String::from_utf8(text).ok().and_then(|text| text.trim().parse().ok());
             Error::Locked { path, pid }
         }
-        _ => Error::io(&path, "lock", e),
-    })
+        _ => Error::io(&path, "lock", error),
+    }
 }
 
 /// Without CURRENT the folder may hold what a first open left that did not get far.

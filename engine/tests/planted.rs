@@ -163,6 +163,10 @@ impl Fs for PlantedFs {
         self.disk.lock(path)
     }
 
+    fn lock_unmarked(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
+        self.disk.lock_unmarked(path)
+    }
+
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.disk.space(path)
     }

@@ -58,6 +58,7 @@ pub struct Settings {
     pub query_buckets_max: u64,
     pub log_level: String,
     pub log_format: String,
+    pub backup_dir: Option<PathBuf>,
 }
 
 impl Settings {
@@ -125,6 +126,7 @@ impl Settings {
             query_buckets_max: or_all(number("query.buckets_max")),
             log_level: text("log.level"),
             log_format: text("log.format"),
+            backup_dir: Some(text("backup.dir")).filter(|d| !d.is_empty()).map(PathBuf::from),
         };
         settings.check()?;
         Ok(settings)
@@ -140,6 +142,13 @@ impl Settings {
                  lower them",
                 self.memory_bytes
             )));
+        }
+        if self.backup_dir.as_ref().is_some_and(|dir| dir.starts_with(&self.data_dir)) {
+            return Err(ConfigError(
+                "backup.dir lies in data.dir: a lost disk would take both\n  name a folder \
+                 elsewhere, best on another disk"
+                    .to_owned(),
+            ));
         }
         if self.wal_segment_bytes < WAL_SEGMENT_MIN {
             return Err(ConfigError("wal.segment_bytes must be at least 64KiB".to_owned()));

@@ -180,6 +180,13 @@ pub const SETTINGS: &[Setting] = &[
          interval would fill the memory with them.",
     ),
     setting(
+        "backup.dir",
+        Kind::Text,
+        "",
+        "Folder of backups, the one place that requests may have the server write to beside \
+         data.dir; empty: no backups. Best on another disk.",
+    ),
+    setting(
         "log.level",
         Kind::Text,
         "info",

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use super::server::Server;
 
 /// Runs `firndb` with arguments and text on stdin, in an environment without settings.
-fn firndb(args: &[&str], stdin: &str) -> Output {
+pub fn firndb(args: &[&str], stdin: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_firndb"))
         .args(args)
         .env_clear()
@@ -23,12 +23,12 @@ fn firndb(args: &[&str], stdin: &str) -> Output {
     child.wait_with_output().expect("the command ends")
 }
 
-fn outcome(output: &Output) -> (Option<i32>, String, String) {
+pub fn outcome(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-fn path(dir: &Path) -> &str {
+pub fn path(dir: &Path) -> &str {
     dir.to_str().expect("a UTF-8 path")
 }
 
@@ -136,4 +136,40 @@ fn points_go_in_and_come_out_by_commands() {
     assert_eq!(code, Some(4), "nobody listens");
     let (code, _, _) = outcome(&firndb(&["check", "/no/such/folder"], ""));
     assert_eq!(code, Some(2));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "looks at the files of this test")]
+fn a_check_changes_no_byte() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    for n in 0..20 {
+        assert_eq!(server.post("/write?db=d", format!("m f={n} {n}").as_bytes()).status, 204);
+    }
+    assert_eq!(server.post("/api/v1/flush", b"").status, 204);
+    assert_eq!(server.post("/write?db=d", b"m f=1 100").status, 204);
+    server.kill_now();
+    drop(server);
+    let contents = || {
+        let entries = std::fs::read_dir(dir.path()).expect("the folder can be listed");
+        let mut files: Vec<_> = entries
+            .map(|entry| {
+                let path = entry.expect("an entry").path();
+                let bytes = std::fs::read(&path).expect("a file");
+                (path, bytes)
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    let before = contents();
+    for flags in [&[][..], &["--quick"], &["--json"]] {
+        let args = [&["check", path(dir.path())], flags].concat();
+        let (code, out, err) = outcome(&firndb(&args, ""));
+        assert_eq!(code, Some(0), "{out} {err}");
+        assert!(contents() == before, "{args:?} changed a file");
+    }
+    let server = Server::start(dir.path(), &[]);
+    let rows = server.query("d", "SELECT count(f) FROM m");
+    assert_eq!(rows["series"][0]["values"][0][1], 21, "{rows}");
 }

@@ -1,5 +1,6 @@
 //! Black-box tests of the process, and the tests that watch over the house itself.
 
+mod backup;
 mod commands;
 mod contract;
 mod kill9;

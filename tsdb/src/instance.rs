@@ -6,6 +6,7 @@ mod cut;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use firndb_engine::check::{self, CheckReport};
 use firndb_engine::options::Options as EngineOptions;
 use firndb_engine::store::{OpenProgress, Store};
 use parking_lot::{Mutex, RwLock};
@@ -105,6 +106,21 @@ impl Tsdb {
         };
         inner.load()?;
         Ok(Tsdb(Arc::new(inner)))
+    }
+
+    /// Verifies the directory of `options`, which no store has open, and changes no byte of it.
+    /// `progress` gets tables done and tables in all.
+    ///
+    /// # Errors
+    /// As [`check::offline::run`].
+    pub fn check_offline(
+        mut options: Options,
+        deep: bool,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<CheckReport> {
+        let engine = &mut options.engine;
+        engine.hooks = Arc::new(Resolver::new(engine.hooks.clone(), Arc::default()));
+        Ok(check::offline::run(engine, deep, progress)?)
     }
 
     /// The store, for keyspaces of plain keys and values, checks and metrics.

@@ -82,13 +82,15 @@ impl Fs for RealFs {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
         let mut options = fs::OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
-            Err(fs::TryLockError::Error(e)) => return Err(e),
-        }
+        try_lock(&file)?;
         file.set_len(0)?;
         writeln!(file, "{}", std::process::id())?;
+        Ok(Box::new(RealLock { _file: file }))
+    }
+
+    fn lock_unmarked(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
+        let file = fs::File::open(path)?;
+        try_lock(&file)?;
         Ok(Box::new(RealLock { _file: file }))
     }
 
@@ -99,6 +101,13 @@ impl Fs for RealFs {
             total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
         })
     }
+}
+
+fn try_lock(file: &fs::File) -> io::Result<()> {
+    file.try_lock().map_err(|error| match error {
+        fs::TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
+        fs::TryLockError::Error(e) => e,
+    })
 }
 
 #[derive(Debug)]
@@ -187,7 +196,13 @@ mod tests {
         assert_eq!(RealFs.lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         let text = String::from_utf8(read_all(&RealFs, &path).unwrap()).unwrap();
         assert_eq!(text.trim(), std::process::id().to_string());
+        assert_eq!(RealFs.lock_unmarked(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(held);
+        let unmarked = RealFs.lock_unmarked(&path).unwrap();
+        assert_eq!(RealFs.lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(unmarked);
         drop(RealFs.lock(&path).unwrap());
+        let missing = RealFs.lock_unmarked(&dir.path().join("none"));
+        assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -338,6 +338,18 @@ impl Fs for SimFs {
         Ok(Box::new(SimLock { fs: self.clone(), path: path.into() }))
     }
 
+    fn lock_unmarked(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
+        self.call(OpKind::Lock, path, |state, _| {
+            state.disk.find(path)?;
+            if state.locked.iter().any(|held| held == path) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            state.locked.push(path.into());
+            Ok(())
+        })?;
+        Ok(Box::new(SimLock { fs: self.clone(), path: path.into() }))
+    }
+
     fn space(&self, path: &Path) -> io::Result<Space> {
         let space = Space { free_bytes: 1 << 40, total_bytes: 1 << 41 };
         self.call(OpKind::Space, path, |_, _| Ok(space))

@@ -12,8 +12,8 @@
 //! commit lock that makes it one moment: batches get their numbers under it, and a batch of before
 //! the cut touches only keyspaces that are there to be chosen.
 //!
-//! Invariant: the files of an [`Export`] stay as long as it lives, also when they are compacted away
-//! or their keyspace is dropped.
+//! Invariant: the files of an [`Export`] stay as long as it lives, also when they are compacted
+//! away or their keyspace is dropped.
 
 use std::path::Path;
 use std::sync::Arc;

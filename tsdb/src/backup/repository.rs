@@ -7,12 +7,12 @@
 //!       objects/new-<n>     a table file on its way; nobody's after a crash
 //! ```
 //!
-//! Why SHA-256: equal names must mean equal bytes also where somebody chose the bytes, the processors
-//! of today have instructions for it, and `sha256sum` checks a repository without us.
+//! Why SHA-256: equal names must mean equal bytes also where somebody chose the bytes, processors
+//! have instructions for it, and `sha256sum` checks a repository without us.
 //!
-//! Order: an object's bytes are synced before it gets its name; the names of all objects are durable
-//! before a backup names them; a backup appears whole, by a rename. Pruning goes the other way. So a
-//! crash leaves whole backups, and objects that nobody names.
+//! Order: an object's bytes are synced before it gets its name; the names of all objects are
+//! durable before a backup names them; a backup appears whole, by a rename. Pruning goes the other
+//! way. So a crash leaves whole backups, and objects that nobody names.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Display};
