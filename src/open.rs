@@ -48,6 +48,7 @@ pub fn options(app: &App) -> Options {
         series_cache_bytes: settings.series_cache_bytes,
         column_cache_bytes: settings.column_cache_bytes,
         close_delay_ns: settings.close_delay_ns,
+        rolling: settings.rolling,
         ..Options::new(engine)
     }
 }

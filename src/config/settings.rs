@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use firndb::engine::options::Durability;
+use firndb::tsdb::rollup::RollupOptions;
 
 use super::value::{bool, count, duration_ns, percent, size};
 use super::{Config, ConfigError};
@@ -49,6 +50,7 @@ pub struct Settings {
     pub series_cache_bytes: u64,
     pub column_cache_bytes: u64,
     pub close_delay_ns: i64,
+    pub rolling: RollupOptions,
     pub v2_partial_writes: bool,
     pub query_threads: usize,
     pub query_timeout_ns: Option<u64>,
@@ -117,6 +119,11 @@ impl Settings {
                 (memory_bytes / 8).min(COLUMN_CACHE_AUTO_MAX),
             ),
             close_delay_ns: i64::try_from(ns("database.close_delay")).unwrap_or(i64::MAX),
+            rolling: RollupOptions {
+                delay_ns: i64::try_from(ns("rollup.delay")).unwrap_or(i64::MAX),
+                stride_ns: i64::try_from(ns("rollup.stride")).unwrap_or(i64::MAX).max(1),
+                rows_per_call: number("rollup.rows_per_tick").max(1),
+            },
             v2_partial_writes: truth("write.v2_partial"),
             query_threads: narrow(number("query.threads")),
             query_timeout_ns: or_none(ns("query.timeout")),

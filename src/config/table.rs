@@ -156,6 +156,25 @@ pub const SETTINGS: &[Setting] = &[
          its final form.",
     ),
     setting(
+        "rollup.delay",
+        Kind::Duration,
+        "1m",
+        "How long after its end a bucket of a rollup is built, and how long an hour with late points \
+         rests before it is built again.",
+    ),
+    setting(
+        "rollup.stride",
+        Kind::Duration,
+        "1h",
+        "Buckets are built in stretches of this length; younger points are read as points.",
+    ),
+    setting(
+        "rollup.rows_per_tick",
+        Kind::Count,
+        "1000000",
+        "Points read for rollups per tick of maintenance, about: what ingest must bear at once.",
+    ),
+    setting(
         "write.v2_partial",
         Kind::Bool,
         "false",
