@@ -70,13 +70,14 @@ fn rules_hide_and_refuse_at_once_and_only_shorten() {
     write(&database, None, &points, NOW).unwrap();
     let seen = |database: &Database| names.map(|name| rows(database, name, NOW));
     let add = |scope, kind| database.add_retention_rule(scope, kind).unwrap().id;
+    let pattern = Regex::new("^[ab]$").unwrap();
     for _ in 0..2 {
         assert_eq!(seen(&database), [10; 4]);
         let dev = add(scope(Some("cpu"), equal("env", "dev")), hours(2));
         assert_eq!(seen(&database), [3, 10, 10, 10]);
         let mem = add(scope(Some("mem"), None), hours(5));
         assert_eq!(seen(&database), [3, 10, 6, 6]);
-        let pattern = TagPredicate::Matches("host".into(), Regex::new("^[ab]$").unwrap());
+        let pattern = TagPredicate::Matches("host".into(), pattern.clone());
         let hosts = add(scope(None, Some(pattern)), hours(4));
         assert_eq!(seen(&database), [3, 5, 5, 6], "the shortest counts");
         let all = add(scope(None, None), hours(3));
