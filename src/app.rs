@@ -19,6 +19,7 @@ use firndb::tsdb::Tsdb;
 use crate::config::settings::Settings;
 use crate::kv::KvMetrics;
 use crate::metrics::HttpMetrics;
+use crate::metrics::retention::RetentionMetrics;
 
 /// Where the server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,6 +59,8 @@ pub struct App {
     pub kv_metrics: Arc<KvMetrics>,
     /// Counters of the HTTP server.
     pub http_metrics: HttpMetrics,
+    /// What maintenance took off the disk.
+    pub retention_metrics: Arc<RetentionMetrics>,
     /// Wall clock at the start.
     pub started_ns: i64,
     opened: OnceLock<Opened>,
@@ -80,6 +83,7 @@ impl App {
             query_metrics: Arc::default(),
             kv_metrics: Arc::default(),
             http_metrics: HttpMetrics::default(),
+            retention_metrics: Arc::default(),
             opened: OnceLock::new(),
             draining: AtomicBool::new(false),
             replay_done: AtomicU64::new(0),

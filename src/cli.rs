@@ -80,6 +80,9 @@ enum Command {
     ///
     /// Example: firndb restore 20261121T134059Z --db telegraf --as telegraf_old
     Restore(client::backup::RestoreArgs),
+    /// Show what retention does.
+    #[command(subcommand)]
+    Retention(client::retention::RetentionCommand),
     /// Verify a data directory, read-only; the server must not run.
     ///
     /// Example: firndb check /var/lib/firndb
@@ -191,6 +194,7 @@ pub fn run() -> ExitCode {
         Command::Export(args) => client::export::run(&args),
         Command::Backup(args) => client::backup::run(&args),
         Command::Restore(args) => client::backup::restore(&args),
+        Command::Retention(command) => client::retention::run(&command),
         Command::Check(args) => check::run(&args),
         Command::Config(ConfigCommand::Example) => {
             print_lines(&example());

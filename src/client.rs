@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod export;
 pub mod query;
+pub mod retention;
 pub mod write;
 
 use std::io::Read;

@@ -3,6 +3,7 @@
 //! Counters live where things happen (ingest, query, store) as relaxed atomics; here they are read
 //! and written out. Labels take their values from code, never from clients.
 
+pub mod retention;
 pub mod text;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use firndb::engine::histogram::Histogram;
 const OTHER: &str = "other";
 
 /// Label of the routes, and how a path begins that belongs to each; the first that fits.
-const ROUTES: [(&str, &str); 15] = [
+const ROUTES: [(&str, &str); 16] = [
     ("/write", "/write"),
     ("/query", "/query"),
     ("/api/v2/write", "/api/v2/write"),
@@ -22,6 +23,7 @@ const ROUTES: [(&str, &str); 15] = [
     ("/api/v1/delete", "/api/v1/delete"),
     ("/api/v1/range", "/api/v1/range"),
     ("/api/v1/export", "/api/v1/export"),
+    ("/api/v1/retention/plan", "/api/v1/retention/plan"),
     ("/api/v1/flush", "/api/v1/flush"),
     ("/api/v1/compact", "/api/v1/compact"),
     ("/kv/{keyspace}", "/kv/"),

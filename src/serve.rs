@@ -161,11 +161,14 @@ fn spawn_ticks(
     stopped: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
     let (clock, databases) = (app.clock.clone(), tsdb.clone());
+    let metrics = app.retention_metrics.clone();
     let maintenance = spawn_tick(MAINTENANCE_TICK, stopped.clone(), move || {
         let report = databases.maintain(clock.unix_ns())?;
+        metrics.record(&report);
         if report != Default::default() {
             tracing::info!(
                 expired = report.partitions_expired,
+                trimmed = report.partitions_trimmed,
                 closed = report.partitions_closed,
                 swept = report.series_swept,
                 "maintenance"

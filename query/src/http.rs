@@ -16,6 +16,7 @@ mod files;
 mod multipart;
 mod predicate;
 mod request;
+mod retention;
 mod rollups;
 mod run;
 
@@ -84,7 +85,7 @@ impl QueryState {
 
 /// The routes: `GET|POST /query`, `GET /api/v1/range`, `/api/v1/export`, `/api/v1/export/days`,
 /// `GET|POST|DELETE /api/v1/rollups`, `POST /api/v1/delete`, `GET /api/v1/deletes`,
-/// `POST /api/v2/delete`.
+/// `POST /api/v2/delete`, `GET /api/v1/retention/plan`.
 pub fn routes(state: QueryState) -> Router {
     Router::new()
         .route("/query", get(query).post(query))
@@ -93,6 +94,7 @@ pub fn routes(state: QueryState) -> Router {
         .route("/api/v1/delete", post(deletes::delete))
         .route("/api/v1/deletes", get(deletes::list))
         .route("/api/v2/delete", post(deletes::delete_v2))
+        .route("/api/v1/retention/plan", get(retention::plan))
         .route("/api/v1/export", get(files::export))
         .route("/api/v1/export/days", get(files::days))
         .with_state(Arc::new(state))

@@ -152,4 +152,4 @@ macro_rules! files {
     )*};
 }
 
-files! { select functions windows conditions schema tsbs changes deletes rollups }
+files! { select functions windows conditions schema tsbs changes deletes retain rollups }

@@ -216,3 +216,37 @@ fn rollups_over_http() {
         assert!(status == 204 || answer["error"].is_string(), "{answer}");
     }
 }
+
+#[test]
+fn the_plan_of_retention_over_http() {
+    let fixture = fixture();
+    fixture.load("e", "cpu,env=dev v=1 1700000000\ncpu v=1 1700000000");
+    fixture.tsdb.store().flush(None).expect("flushed");
+    fixture.ask("db=e", "RETAIN 1d ON e WHERE env = 'dev'; RETAIN 1GB ON e");
+    let plan = |parameters: &str| {
+        let request = Request::get(format!("/api/v1/retention/plan{parameters}"));
+        let (status, body) = fixture.send(request.body(Body::empty()).expect("a request"));
+        (status, serde_json::from_slice::<Value>(&body).expect("JSON"))
+    };
+    let (status, of_e) = plan("?db=e");
+    let bytes = of_e["databases"][0]["partitions"][0]["bytes"].as_u64().expect("bytes");
+    assert!(bytes > 0);
+    let partition = json!({"policy": "autogen", "start": "2023-11-09T00:00:00Z",
+        "end": "2023-11-16T00:00:00Z", "bytes": bytes, "goes_at": null, "reason": null,
+        "held": false});
+    let rules = json!([
+        {"id": 1, "rule": "RETAIN 1d ON e WHERE \"env\" = 'dev'", "series": 1,
+         "bytes": bytes / 2, "expired_bytes": 0},
+        {"id": 2, "rule": "RETAIN 1000000000B ON e", "series": 2, "bytes": bytes,
+         "expired_bytes": 0}]);
+    let expected = json!({"now": "2023-11-14T23:13:20Z", "databases": [
+        {"name": "e", "partitions": [partition], "rules": rules}]});
+    assert_eq!((status, &of_e), (200, &expected));
+    fixture.ask("db=e", "ALTER RETENTION POLICY autogen ON e DURATION 8d");
+    let (_, of_all) = plan("");
+    assert_eq!(of_all["databases"].as_array().map(Vec::len), Some(2));
+    let partition = &of_all["databases"][1]["partitions"][0];
+    assert_eq!(partition["goes_at"], "2023-11-24T00:00:00Z");
+    assert_eq!(partition["reason"], "policy");
+    assert_eq!(plan("?db=nope").0, 404);
+}

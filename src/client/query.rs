@@ -108,7 +108,8 @@ fn title(series: &Value) -> String {
     if title.is_empty() { title } else { title + "\n" }
 }
 
-fn table(series: &Value) -> String {
+/// The rows of `values` under their `columns`.
+pub fn table(series: &Value) -> String {
     let empty = Vec::new();
     let mut rows: Vec<Vec<String>> =
         vec![series["columns"].as_array().unwrap_or(&empty).iter().map(cell).collect()];

@@ -34,6 +34,7 @@ pub fn render(app: &App) -> String {
     memory(app, &mut out);
     if let Some(opened) = app.opened() {
         store_page::render(&opened.tsdb, &mut out);
+        app.retention_metrics.render(&mut out);
     }
     out.into_string()
 }

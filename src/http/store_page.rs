@@ -16,10 +16,32 @@ pub fn render(tsdb: &Tsdb, out: &mut Text) {
     levels(&metrics, out);
     compactions(&metrics, out);
     cache(&metrics, out);
+    disk(tsdb, &metrics, out);
     let names = tsdb.databases();
     let series = names.iter().filter_map(|name| tsdb.database(name)).map(|d| d.series_count());
     out.gauge("firndb_series", "Series in the index.", series.sum::<u64>());
     out.gauge("firndb_databases", "Databases.", names.len());
+}
+
+/// Bytes on the disk by what they are for.
+fn disk(tsdb: &Tsdb, metrics: &StoreMetrics, out: &mut Text) {
+    let databases = tsdb.databases().into_iter().filter_map(|name| tsdb.database(&name));
+    // Of a database that fails to tell, rollups count as points.
+    let status = databases.flat_map(|database| database.rollup_status().unwrap_or_default());
+    let rollups: u64 = status.flat_map(|of| of.levels).map(|level| level.bytes).sum();
+    let name = "firndb_disk_bytes";
+    out.head(name, "gauge", "Bytes of files by what they hold.");
+    for (class, of_class) in &metrics.classes {
+        let bytes: u64 = of_class.levels.iter().map(|level| level.bytes).sum();
+        if class == "points" {
+            out.sample(name, &[("kind", "points")], bytes.saturating_sub(rollups));
+            out.sample(name, &[("kind", "rollups")], rollups.min(bytes));
+        } else {
+            out.sample(name, &[("kind", class.as_str())], bytes);
+        }
+    }
+    out.sample(name, &[("kind", "log")], metrics.wal_bytes);
+    out.sample(name, &[("kind", "manifest")], metrics.manifest_bytes);
 }
 
 fn memtables(metrics: &StoreMetrics, out: &mut Text) {

@@ -2,10 +2,10 @@
 //!
 //! A partition goes whole when every point in it has expired:
 //!
-//! - by age: the policy's, that of a rollup of all its measurements, or that of rules which together mean every series that it may hold.
-//!   Which these are is told by the first and last keys of its tables, so that a rule on a
-//!   measurement or on tags that shares a partition with others frees it by rewriting instead
-//!   ([`trim`](self));
+//! - by age: the policy's, that of a rollup of all its measurements, or that of rules which
+//!   together mean every series that it may hold. Which these are is told by the first and last
+//!   keys of its tables, so that a rule on a measurement or on tags that shares a partition with
+//!   others frees it by rewriting instead ([`trim`](self));
 //! - by size: the oldest partitions of a database or policy go until its tables fit, never the
 //!   newest of a policy. Levels of rollups count, and go by their own age alone;
 //! - or because nothing is left in it.
@@ -58,11 +58,5 @@ impl Database {
             }
         }
         policy
-    }
-
-    /// What of some series a merge may leave out for good, given that points of `alive_from` and
-    /// later are alive: a late point has its whole hour and every bucket there built again.
-    pub(crate) fn trim_before(&self, policy: &str, alive_from: Timestamp) -> Timestamp {
-        self.points_needed(policy, alive_from)
     }
 }

@@ -8,6 +8,7 @@ use firndb_tsdb::model::{TimeRange, Timestamp};
 use firndb_tsdb::{DeleteState, PolicySpec, TagPredicate, Tsdb};
 
 use crate::history::random_point;
+use crate::ruled::Ruled;
 use crate::truth::{Deletion, NewPoint, Truth, check_all, options, write};
 
 const DATABASE: &str = "alps";
@@ -27,6 +28,8 @@ enum Step {
     Delete(Deletion),
     DropDatabase,
     Advance(i64),
+    /// A rule for points of this host, or of all, and its age in hours.
+    Rule(Option<&'static str>, i64),
 }
 
 fn script(seed: u64) -> Vec<Step> {
@@ -47,6 +50,13 @@ fn script(seed: u64) -> Vec<Step> {
         });
         // Before it: rows in memory and, from the second round on, in tables.
         steps.insert(steps.len() - 1, Step::Delete(deletion(round, now)));
+        // Whole hours expire by the policy, by a rule for everything, and are rewritten by others.
+        match round {
+            1 => steps.push(Step::Rule(Some("h2"), 3)),
+            3 => steps.push(Step::Rule(None, 5)),
+            4 => steps.push(Step::Rule(Some("h2"), 1)),
+            _ => {}
+        }
         let hours = if round == 2 { 9 } else { 1 };
         now += hours * HOUR_NS;
         steps.push(Step::Advance(hours * HOUR_NS));
@@ -80,6 +90,11 @@ fn deletion(round: usize, now: Timestamp) -> Deletion {
     }
 }
 
+fn rule(host: Option<&str>, hours: i64) -> Ruled {
+    let host = host.map(|host| (host.to_owned(), true));
+    Ruled { id: 0, policy: None, measurement: None, host, age_ns: hours * HOUR_NS }
+}
+
 /// The state that must be found after a crash: that before the step that was cut off, or after.
 #[derive(Debug, Clone)]
 struct State {
@@ -96,12 +111,22 @@ impl State {
         };
         match step {
             Step::Create => state.truth = Some(Truth::default()),
+            Step::Rule(host, hours) => {
+                let rules = &mut state.truth.as_mut().expect("made").rules;
+                let mut rule = rule(*host, *hours);
+                rule.id = rules.len() as u64 + 1;
+                if let Some(same) = rules.iter_mut().find(|other| other.is_same_scope(&rule)) {
+                    same.age_ns = rule.age_ns;
+                } else {
+                    rules.push(rule);
+                }
+            }
             Step::DropDatabase => state.truth = None,
             Step::Advance(ns) => state.now += ns,
             Step::Flush | Step::Compact(_) | Step::Maintain => {}
             Step::Write(policy, points) => {
                 let from = alive_from(policy);
-                state.truth.as_mut().expect("made").write(policy, points, from);
+                state.truth.as_mut().expect("made").write_at(policy, points, from, state.now);
             }
             Step::DropSeries(host) => {
                 let is_meant = |tags: &[(String, String)]| {
@@ -110,7 +135,7 @@ impl State {
                 state.truth.as_mut().expect("made").drop_series(|(_, tags)| is_meant(tags));
             }
             Step::Delete(deletion) => {
-                state.truth.as_mut().expect("made").delete(deletion, alive_from);
+                state.truth.as_mut().expect("made").delete(deletion, alive_from, state.now);
             }
             Step::DropMeasurement(name) => {
                 state.truth.as_mut().expect("made").drop_series(|(of, _)| of == name);
@@ -150,6 +175,10 @@ fn run_step(tsdb: &Tsdb, step: &Step, now: Timestamp) -> firndb_tsdb::Result<()>
             }
         }
         Step::DropDatabase => tsdb.drop_database(DATABASE)?,
+        Step::Rule(host, hours) => {
+            let rule = rule(*host, *hours);
+            database().add_retention_rule(rule.scope(), rule.kind())?;
+        }
         Step::Advance(_) => {}
     }
     Ok(())
@@ -176,7 +205,8 @@ fn run_until_crash(
         }
         let is_synced = durability == Durability::Always
             || matches!(step, Step::Flush | Step::Compact(_) | Step::DropDatabase | Step::Create)
-            || matches!(step, Step::DropSeries(_) | Step::DropMeasurement(_) | Step::Delete(_));
+            || matches!(step, Step::DropSeries(_) | Step::DropMeasurement(_))
+            || matches!(step, Step::Delete(_) | Step::Rule(..));
         if is_synced {
             states.drain(..states.len() - 1);
         }
@@ -222,7 +252,7 @@ fn crash_everywhere(seed: u64, durability: Durability, stride: u64) {
             let mut truth = state.truth.clone().unwrap_or_default();
             let points = [random_point(&mut Rng::new(op), state.now)];
             write(&database, Some("autogen"), &points, state.now).unwrap();
-            truth.write("autogen", &points, Timestamp::MIN);
+            truth.write_at("autogen", &points, Timestamp::MIN, state.now);
             tsdb.store().compact(None, CompactOptions { is_final: true }, &|| false).unwrap();
             tsdb.store().close().unwrap();
             let tsdb = Tsdb::open(options(&after, durability)).unwrap();

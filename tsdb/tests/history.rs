@@ -1,5 +1,5 @@
 //! Random histories against plain maps: writes, late points, overwrites, deletes, drops, flushes,
-//! compactions, expiry, purges, restarts.
+//! compactions, expiry, retention rules, purges, restarts.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use firndb_engine::store::CompactOptions;
 use firndb_tsdb::model::{FieldType, TimeRange, Timestamp};
 use firndb_tsdb::{DeleteState, PolicySpec, TagPredicate, Tsdb};
 
+use crate::ruled::Ruled;
 use crate::truth::{
     Deletion, NewPoint, Read, SeriesName, Truth, Value, check_all, options, read, write,
 };
@@ -62,6 +63,8 @@ struct World {
     now: Timestamp,
     operations: u64,
     deletes: u64,
+    rule_changes: u64,
+    trims: u64,
 }
 
 impl World {
@@ -70,7 +73,17 @@ impl World {
         let tsdb = Tsdb::open(options(&fs, Durability::Always)).unwrap();
         let now = 1_700_000_000 * SECOND_NS;
         let rng = Rng::new(seed);
-        World { rng, fs, tsdb, truths: BTreeMap::new(), now, operations: 0, deletes: 0 }
+        World {
+            rng,
+            fs,
+            tsdb,
+            truths: BTreeMap::new(),
+            now,
+            operations: 0,
+            deletes: 0,
+            rule_changes: 0,
+            trims: 0,
+        }
     }
 
     fn pick_database(&mut self) -> String {
@@ -98,10 +111,13 @@ impl World {
             380..=384 => self.tsdb.store().flush(None).unwrap(),
             385..=386 => self.compact(false),
             387 => self.compact(true),
-            388..=391 => _ = self.tsdb.maintain(self.now).unwrap(),
+            388..=391 => {
+                self.trims += self.tsdb.maintain(self.now).unwrap().partitions_trimmed;
+            }
             392..=393 => self.reopen(),
             394..=395 => self.drop_series(),
             396 if self.rng.one_in(2) => self.drop_measurement(),
+            398 => self.change_rules(),
             397 if self.rng.one_in(8) => self.drop_database(),
             _ => self.check(),
         }
@@ -117,7 +133,8 @@ impl World {
         let database = self.tsdb.database(&name).unwrap();
         let summary = write(&database, Some(policy), &points, self.now).unwrap();
         let alive_from = database.policy(Some(policy)).unwrap().alive_from(self.now);
-        let refused = self.truths.get_mut(&name).unwrap().write(policy, &points, alive_from);
+        let truth = self.truths.get_mut(&name).unwrap();
+        let refused = truth.write_at(policy, &points, alive_from, self.now);
         let got: Vec<u32> = summary.refused.iter().map(|refusal| refusal.line).collect();
         assert_eq!(got, refused, "{:?}", summary.refused);
         assert_eq!(summary.written + refused.len() as u64, count);
@@ -140,7 +157,8 @@ impl World {
         let how = Read { policy, range, descending: self.rng.one_in(2), now: self.now };
         let alive_from = database.policy(Some(policy)).unwrap().alive_from(self.now);
         let alive = TimeRange::new(range.start.max(alive_from), range.end);
-        assert_eq!(read(&database, series, how), truth.rows(policy, series, alive), "{series:?}");
+        let expected = truth.rows_at(policy, series, alive, self.now);
+        assert_eq!(read(&database, series, how), expected, "{series:?}");
     }
 
     fn compact(&mut self, is_final: bool) {
@@ -175,7 +193,8 @@ impl World {
         let count = database.count_matching(&request, self.now).unwrap();
         let report = database.delete(&request, self.now).unwrap();
         let alive_from = |policy: &str| database.policy(Some(policy)).unwrap().alive_from(self.now);
-        let expected = self.truths.get_mut(&name).unwrap().delete(&deletion, alive_from);
+        let truth = self.truths.get_mut(&name).unwrap();
+        let expected = truth.delete(&deletion, alive_from, self.now);
         assert_eq!((count.points, count.values), expected, "{deletion:?}");
         assert!(report.id.is_some() || expected.0 == 0, "{deletion:?}");
         self.deletes += 1;
@@ -195,6 +214,35 @@ impl World {
                 assert!(steps < 1000, "{:?}", database.deletes());
             }
         }
+    }
+
+    /// Adds a rule, changes one or drops one.
+    fn change_rules(&mut self) {
+        let name = self.pick_database();
+        let database = self.tsdb.database(&name).unwrap();
+        let truth = self.truths.get_mut(&name).unwrap();
+        let before = truth.clone();
+        let count = truth.rules.len() as u64;
+        if count > 0 && self.rng.one_in(2) {
+            let at = self.rng.below(count) as usize;
+            let rule = truth.rules.remove(at);
+            if self.rng.one_in(2) {
+                let rule = Ruled { age_ns: Ruled::random(&mut self.rng).age_ns, ..rule };
+                let changed = database.add_retention_rule(rule.scope(), rule.kind()).unwrap();
+                assert_eq!(changed.id, rule.id);
+                truth.rules.insert(at, rule);
+            } else {
+                database.drop_retention_rule(rule.id).unwrap();
+            }
+        } else {
+            let mut rule = Ruled::random(&mut self.rng);
+            rule.id = database.add_retention_rule(rule.scope(), rule.kind()).unwrap().id;
+            truth.rules.retain(|other| !other.is_same_scope(&rule));
+            truth.rules.push(rule);
+            truth.rules.sort_by_key(|rule| rule.id);
+        }
+        truth.adopt(&database, &before, self.now);
+        self.rule_changes += 1;
     }
 
     fn drop_measurement(&mut self) {
@@ -221,13 +269,13 @@ impl World {
     }
 }
 
-fn run(seed: u64, operations_max: u64) {
+fn run(seed: u64, operations_max: u64) -> u64 {
     println!("seed {seed}");
     let mut world = World::new(seed);
     while world.operations < operations_max {
         world.step();
     }
-    assert!(world.deletes > 0);
+    assert!(world.deletes > 0 && world.rule_changes > 0);
     world.reopen();
     for (name, truth) in &world.truths {
         check_all(&world.tsdb, name, truth, world.now);
@@ -236,12 +284,12 @@ fn run(seed: u64, operations_max: u64) {
     for (name, truth) in &world.truths {
         check_all(&world.tsdb, name, truth, world.now);
     }
+    world.trims
 }
 
 #[test]
 fn random_histories_agree_with_the_truth() {
     let seeds = std::env::var("FIRNDB_HISTORY_SEEDS").ok().and_then(|s| s.parse().ok());
-    for seed in 1..=seeds.unwrap_or(20) {
-        run(seed, 10_000);
-    }
+    let trims: u64 = (1..=seeds.unwrap_or(20)).map(|seed| run(seed, 10_000)).sum();
+    assert!(trims > 0, "no partition was rewritten without what rules hide");
 }

@@ -6,6 +6,7 @@ mod backup;
 mod crash;
 mod history;
 mod rollups;
+mod ruled;
 mod rules;
 mod scenes;
 mod truth;

@@ -17,6 +17,8 @@ use firndb_tsdb::{
     TagPredicate, Tsdb,
 };
 
+use crate::ruled::{self, Ruled};
+
 /// Plain hooks for keyspaces that are not ours.
 #[derive(Debug)]
 pub struct PlainHooks;
@@ -170,13 +172,26 @@ pub struct Truth {
     pub types: BTreeMap<String, BTreeMap<String, FieldType>>,
     /// Series ever written and not dropped.
     pub series: BTreeSet<SeriesName>,
-    /// Rows by policy and series.
+    /// Rows by policy and series; what rules hide is still there.
     pub rows: BTreeMap<String, BTreeMap<SeriesName, Rows>>,
+    /// Retention rules.
+    pub rules: Vec<Ruled>,
 }
 
 impl Truth {
-    /// Takes the points that the schema takes; returns the lines refused.
+    /// Takes the points that the schema takes; returns the lines refused. No rule refuses any.
     pub fn write(&mut self, policy: &str, points: &[NewPoint], alive_from: Timestamp) -> Vec<u32> {
+        self.write_at(policy, points, alive_from, Timestamp::MIN)
+    }
+
+    /// As [`Truth::write`], with rules at `now`.
+    pub fn write_at(
+        &mut self,
+        policy: &str,
+        points: &[NewPoint],
+        alive_from: Timestamp,
+        now: Timestamp,
+    ) -> Vec<u32> {
         let mut refused = Vec::new();
         for (point, line) in points.iter().zip(1..) {
             let known = self.types.get(&point.series.0).cloned().unwrap_or_default();
@@ -184,6 +199,7 @@ impl Truth {
             let is_good = point.fields.iter().all(|(key, value)| {
                 *types.entry(key.clone()).or_insert(value.field_type()) == value.field_type()
             });
+            let alive_from = alive_from.max(self.alive_from(policy, &point.series, now));
             if !is_good || point.timestamp < alive_from {
                 refused.push(line);
                 continue;
@@ -214,22 +230,29 @@ impl Truth {
         &mut self,
         deletion: &Deletion,
         alive_from: impl Fn(&str) -> Timestamp,
+        now: Timestamp,
     ) -> (u64, u64) {
         let (mut points, mut values) = (0, 0);
+        let rules = self.rules.clone();
         for (policy, series) in &mut self.rows {
             if deletion.policy.as_ref().is_some_and(|own| own != policy) {
                 continue;
             }
-            for (_, rows) in series.iter_mut().filter(|(series, _)| deletion.is_of(series)) {
+            for (name, rows) in series.iter_mut().filter(|(series, _)| deletion.is_of(series)) {
+                let ruled_from = ruled::alive_from(&rules, policy, name, now);
                 for (timestamp, row) in rows.iter_mut() {
                     if !deletion.range.contains(*timestamp) || !deletion.holds(row) {
+                        continue;
+                    }
+                    // Values that a rule hides may be gone already, and with them the condition.
+                    if deletion.odd.is_some() && *timestamp < ruled_from {
                         continue;
                     }
                     let before = row.len() as u64;
                     row.retain(|key, _| {
                         deletion.fields.as_ref().is_some_and(|fields| !fields.contains(key))
                     });
-                    if *timestamp >= alive_from(policy) {
+                    if *timestamp >= alive_from(policy).max(ruled_from) {
                         points += u64::from((row.len() as u64) < before);
                         values += before - row.len() as u64;
                     }
@@ -251,6 +274,53 @@ impl Truth {
             for (name, types) in &mut self.types {
                 if deletion.measurement.as_ref().is_none_or(|own| own == name) {
                     types.retain(|key, _| !fields.contains(key));
+                }
+            }
+        }
+    }
+
+    /// What is older in a series has expired by a rule.
+    pub fn alive_from(&self, policy: &str, series: &SeriesName, now: Timestamp) -> Timestamp {
+        ruled::alive_from(&self.rules, policy, series, now)
+    }
+
+    /// The rows of a series that rules let be seen at `now`.
+    pub fn rows_at(
+        &self,
+        policy: &str,
+        series: &SeriesName,
+        range: TimeRange,
+        now: Timestamp,
+    ) -> Rows {
+        let start = range.start.max(self.alive_from(policy, series, now));
+        self.rows(policy, series, TimeRange::new(start, range.end))
+    }
+
+    /// Takes over what is left of rows that rules hid until `before` was changed to this: they come
+    /// back, whole or in part, as far as they are still there, and never as they were earlier.
+    pub fn adopt(&mut self, database: &Database, before: &Truth, now: Timestamp) {
+        for policy in database.policies() {
+            let alive = TimeRange::new(policy.alive_from(now), TimeRange::ALL.end);
+            let policy = &policy.name;
+            for series in &self.series {
+                let hidden_before = before.alive_from(policy, series, now);
+                let how = Read { policy, range: TimeRange::ALL, descending: false, now };
+                let got = read(database, series, how);
+                let expected = self.rows_at(policy, series, alive, now);
+                for (timestamp, row) in &expected {
+                    let got = got.get(timestamp);
+                    if *timestamp >= hidden_before {
+                        assert_eq!(got, Some(row), "{series:?}");
+                    }
+                    let is_in = |got: &BTreeMap<String, Value>| {
+                        got.iter().all(|(key, value)| row.get(key) == Some(value))
+                    };
+                    assert!(got.is_none_or(is_in), "{series:?} {got:?} of {row:?}");
+                }
+                assert!(got.keys().all(|timestamp| expected.contains_key(timestamp)));
+                if let Some(rows) = self.rows.get_mut(policy).and_then(|of| of.get_mut(series)) {
+                    rows.retain(|timestamp, _| !expected.contains_key(timestamp));
+                    rows.extend(got);
                 }
             }
         }
@@ -449,12 +519,15 @@ pub fn check_all(tsdb: &Tsdb, name: &str, truth: &Truth, now: Timestamp) {
         check_tags(&database, measurement, truth);
     }
     assert_eq!(database.series_count(), truth.series.len() as u64, "number of series");
+    let rules: Vec<u64> = database.retention_rules().iter().map(|rule| rule.id).collect();
+    assert_eq!(rules, truth.rules.iter().map(|rule| rule.id).collect::<Vec<_>>());
     for policy in database.policies() {
         let range = TimeRange::new(policy.alive_from(now), TimeRange::ALL.end);
         for series in &truth.series {
             let how = Read { policy: &policy.name, range: TimeRange::ALL, descending: false, now };
             let got = read(&database, series, how);
-            assert_eq!(got, truth.rows(&policy.name, series, range), "{series:?} {}", policy.name);
+            let expected = truth.rows_at(&policy.name, series, range, now);
+            assert_eq!(got, expected, "{series:?} {}", policy.name);
         }
     }
 }

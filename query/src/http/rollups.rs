@@ -67,7 +67,7 @@ struct ToldAll {
     rollups: Vec<Told>,
 }
 
-type Answer<T = Response> = std::result::Result<T, ErrorAnswer>;
+pub(super) type Answer<T = Response> = std::result::Result<T, ErrorAnswer>;
 
 /// `GET`: the rollups of a database.
 pub async fn list(State(state): State<Arc<QueryState>>, request: Request) -> Response {
@@ -84,7 +84,7 @@ pub async fn remove(State(state): State<Arc<QueryState>>, request: Request) -> R
     answered(removed(&state, request).await)
 }
 
-fn answered(answer: Answer) -> Response {
+pub(super) fn answered(answer: Answer) -> Response {
     answer.unwrap_or_else(IntoResponse::into_response)
 }
 
@@ -123,11 +123,11 @@ async fn removed(state: &QueryState, request: Request) -> Answer {
 }
 
 /// Runs what waits for the disk on a thread that may.
-async fn blocking(work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+pub(super) async fn blocking(work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(ErrorAnswer::internal()))
 }
 
-fn parameter(request: &Request, name: &str) -> Answer<String> {
+pub(super) fn parameter(request: &Request, name: &str) -> Answer<String> {
     let mut pairs = Pairs::default();
     pairs.parse(request.uri().query().unwrap_or_default());
     let found = pairs.0.into_iter().find(|(key, value)| key == name && !value.is_empty());
@@ -135,7 +135,7 @@ fn parameter(request: &Request, name: &str) -> Answer<String> {
     found.map(|(_, value)| value).ok_or_else(missing)
 }
 
-fn database(state: &QueryState, request: &Request) -> Answer<Arc<Database>> {
+pub(super) fn database(state: &QueryState, request: &Request) -> Answer<Arc<Database>> {
     let name = parameter(request, "db")?;
     state.tsdb.database(&name).ok_or_else(|| {
         let text = crate::Error::DatabaseNotFound(name).to_string();
@@ -143,7 +143,7 @@ fn database(state: &QueryState, request: &Request) -> Answer<Arc<Database>> {
     })
 }
 
-fn refusal(error: TsdbError) -> ErrorAnswer {
+pub(super) fn refusal(error: TsdbError) -> ErrorAnswer {
     let text = error.to_string();
     match error {
         TsdbError::RollupNotFound { .. } | TsdbError::PolicyNotFound { .. } => {

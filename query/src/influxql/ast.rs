@@ -10,6 +10,7 @@ mod rollup;
 use regex::Regex;
 
 pub use delete::{Delete, Deletion};
+pub use display::Quoted;
 pub use rollup::{RollupClauses, RollupStatement};
 
 /// One statement.

@@ -3,7 +3,7 @@
 use firndb_tsdb::{RetentionRule, RuleKind, RuleScope};
 
 use super::answer::{table, text};
-use super::ast::{Keep, Retain, Show};
+use super::ast::{Keep, Quoted, Retain, Show};
 use super::duration;
 use super::lower::{Scope, asks_time, tag_condition};
 use crate::error::{Error, Result};
@@ -53,6 +53,26 @@ pub fn show(show: &Show, scope: &Scope<'_>) -> Result<Vec<Series>> {
         }),
     ];
     Ok(vec![table("", &columns, values)])
+}
+
+/// A rule as the statement that would make it.
+pub fn words(rule: &RetentionRule, database: &str) -> String {
+    let mut words = match rule.kind {
+        RuleKind::Age(ns) => format!("RETAIN {}", duration::literal(ns)),
+        RuleKind::DiskBytes(bytes) => format!("RETAIN {bytes}B"),
+    };
+    words += &format!(" ON {}", Quoted(database));
+    let scope = &rule.scope;
+    if let Some(policy) = &scope.policy {
+        words += &format!(".{}", Quoted(policy));
+    }
+    if let Some(measurement) = &scope.measurement {
+        words += &format!(" FROM {}", Quoted(measurement));
+    }
+    if let Some(tags) = &scope.tags {
+        words += &format!(" WHERE {tags}");
+    }
+    words
 }
 
 fn numbers<'r>(rules: impl IntoIterator<Item = &'r RetentionRule>) -> Vector {

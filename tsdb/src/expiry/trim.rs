@@ -63,8 +63,9 @@ impl Database {
         partition: &Partition,
         now: Timestamp,
     ) -> Vec<&'r AgeRule> {
-        let is_past =
-            |rule: &&AgeRule| partition.range.end < self.trim_before(policy, rule.alive_from(now));
+        let is_past = |rule: &&AgeRule| {
+            partition.range.end < self.points_needed(policy, rule.alive_from(now))
+        };
         rules.iter().filter(is_past).collect()
     }
 

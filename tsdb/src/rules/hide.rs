@@ -85,7 +85,7 @@ impl Database {
         for policy in self.policies() {
             let mut expired = self.rules.expired(&policy.name, now, true);
             for expired in &mut expired {
-                expired.before = self.trim_before(&policy.name, expired.before);
+                expired.before = self.points_needed(&policy.name, expired.before);
             }
             let erasures = expired.into_iter().map(Expired::erasure).collect();
             self.left_out.set_expired(&policy.name, erasures);
