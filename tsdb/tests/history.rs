@@ -11,7 +11,8 @@ use firndb_tsdb::{DeleteState, PolicySpec, TagPredicate, Tsdb};
 
 use crate::ruled::Ruled;
 use crate::truth::{
-    Deletion, NewPoint, Read, SeriesName, Truth, Value, check_all, options, read, write,
+    Deletion, NewPoint, Read, SeriesName, Truth, Value, check_all, options, read, through_backup,
+    write,
 };
 
 const HOUR_NS: i64 = 3_600_000_000_000;
@@ -109,7 +110,8 @@ impl World {
             362..=369 => self.delete(),
             370..=379 => self.now += self.rng.below(1800) as i64 * SECOND_NS,
             380..=384 => self.tsdb.store().flush(None).unwrap(),
-            385..=386 => self.compact(false),
+            385 => self.compact(false),
+            386 => self.through_backup(),
             387 => self.compact(true),
             388..=391 => {
                 self.trims += self.tsdb.maintain(self.now).unwrap().partitions_trimmed;
@@ -168,6 +170,11 @@ impl World {
     fn reopen(&mut self) {
         self.tsdb.store().close().unwrap();
         self.tsdb = Tsdb::open(options(&self.fs, Durability::Always)).unwrap();
+    }
+
+    fn through_backup(&mut self) {
+        let name = self.pick_database();
+        through_backup(&self.tsdb, &self.fs, &name, self.now);
     }
 
     fn drop_series(&mut self) {

@@ -15,7 +15,9 @@ use firndb_tsdb::{
 };
 
 use crate::history::random_series;
-use crate::truth::{NewPoint, Read, Rows, SeriesName, Truth, Value, options, read, write};
+use crate::truth::{
+    NewPoint, Read, Rows, SeriesName, Truth, Value, options, read, through_backup, write,
+};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const MINUTE_NS: i64 = 60 * SECOND_NS;
@@ -329,7 +331,8 @@ impl World {
             381 => self.alter_policy(),
             382 if self.rng.one_in(4) => self.drop_policy(),
             398..=399 => self.delete(),
-            383..=389 => self.check_points(),
+            383..=388 => self.check_points(),
+            389 => through_backup(&self.tsdb, &self.fs, DATABASE, self.now),
             _ => self.check(),
         }
     }

@@ -1,6 +1,7 @@
 //! What must be true: a database as plain maps, and the comparison of the real one with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use firndb_engine::clock::ManualClock;
@@ -8,6 +9,7 @@ use firndb_engine::fs::Fs;
 use firndb_engine::fs::sim::{Rng, SimFs};
 use firndb_engine::hooks::{Hooks, Plain};
 use firndb_engine::options::{Background, Durability, HookResolver, Options as EngineOptions};
+use firndb_tsdb::backup::{BackupRequest, Repository, RestoreRequest, Watch, prune};
 use firndb_tsdb::model::{
     Batch, Bitmap, Column, Columns, Field, FieldType, FieldValue, Point, PointSeries, RowPredicate,
     Tag, TagSet, TimeRange, Timestamp, Values,
@@ -44,6 +46,17 @@ pub fn options(fs: &SimFs, durability: Durability) -> Options {
     let mut options = Options::new(engine);
     options.series_cache_bytes = 64 << 10;
     options
+}
+
+/// Backs a database up and puts it in its own place: nothing that can be seen may change by it.
+pub fn through_backup(tsdb: &Tsdb, fs: &SimFs, name: &str, now: Timestamp) {
+    let repository = Repository::new(Arc::new(fs.clone()), Path::new("/backups"));
+    let database = Some(name.to_owned());
+    let request = BackupRequest { database: database.clone(), is_full: false };
+    let id = tsdb.backup(&repository, &request, now, &Watch::NOBODY).unwrap().id;
+    let request = RestoreRequest { id, database, rename: None, may_replace: true };
+    tsdb.restore(&repository, &request, &Watch::NOBODY).unwrap();
+    prune(&repository, 2, &Watch::NOBODY).unwrap();
 }
 
 /// A value of a field, comparable bit by bit.
