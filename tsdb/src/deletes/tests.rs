@@ -104,7 +104,7 @@ fn compact(store: &Store, is_final: bool) {
 
 #[test]
 fn a_merge_before_the_deletes_are_read_mixes_nothing() {
-    for is_final in [false, true] {
+    for (is_final, is_begun) in [(false, true), (true, false)] {
         let fs = SimFs::new(1);
         let (tsdb, database) = open(&fs);
         (0..10).for_each(|offset| put(&database, offset));
@@ -116,9 +116,12 @@ fn a_merge_before_the_deletes_are_read_mixes_nothing() {
         assert_eq!(rows(&database), expected);
         drop(database);
         tsdb.store().close().unwrap();
-        // A store whose hooks were not told of any database, as while it is opened.
+        // A store whose hooks do not know the database's deletes, as while it is opened.
         let mut options = engine_options(&fs);
         let left_out = Arc::new(LeftOutByDatabase::default());
+        if is_begun {
+            left_out.begin("d"); // and not told what
+        }
         options.hooks = Arc::new(Resolver::new(options.hooks.clone(), left_out));
         let store = Store::open(options).unwrap();
         compact(&store, is_final);
