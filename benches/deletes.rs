@@ -1,7 +1,8 @@
 //! A delete by tag over many points: how long the call takes, when the next query no longer sees
 //! them, and what giving back the room costs. Three sizes, so that one sees how it scales: the
 //! call writes the erasure and takes rows out of memtables, and reads no table, so it should
-//! grow with the rows in memory and not with those on disk.
+//! grow with the rows in memory and not with those on disk. And how long it takes to drop all
+//! partitions when their points have expired: one edit and no read, whatever they hold.
 //!
 //! Prints wall time. Run: `cargo bench --bench deletes -- FOLDER`.
 
@@ -18,8 +19,8 @@ use firndb_engine::hooks::{Hooks, Plain};
 use firndb_engine::options::{Durability, HookResolver, Options as EngineOptions};
 use firndb_tsdb::model::{Batch, Field, FieldValue, Point, PointSeries, Tag, TimeRange};
 use firndb_tsdb::{
-    Database, DeleteRequest, DeleteState, DeleteTarget, Options, Piece, ScanRequest, TagPredicate,
-    Tsdb,
+    Database, DeleteRequest, DeleteState, DeleteTarget, Options, Piece, RuleKind, RuleScope,
+    ScanRequest, TagPredicate, Tsdb,
 };
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -29,6 +30,9 @@ const HOSTS: usize = 100;
 const BATCH_ROWS: i64 = 50;
 /// What the next query after the delete must not exceed, the delete included.
 const INVISIBLE_MS: f64 = 100.0;
+
+/// What dropping an expired partition must not exceed.
+const EXPIRED_MS: f64 = 10.0;
 
 #[derive(Debug)]
 struct RealClock(Instant);
@@ -158,6 +162,18 @@ fn run(tsdb: &Tsdb, points: u64) {
         if invisible <= INVISIBLE_MS { "" } else { " (TOO LONG)" },
         ms(start) / 1e3,
         database.deletes()[0].bytes_freed >> 10,
+    );
+    tsdb.store().flush(None).unwrap();
+    let day = RuleKind::Age(86_400 * SECOND_NS);
+    database.add_retention_rule(RuleScope::default(), day).unwrap();
+    let start = Instant::now();
+    let report = tsdb.maintain(START + 400 * 86_400 * SECOND_NS).unwrap();
+    let expired = ms(start) / report.partitions_expired.max(1) as f64;
+    println!(
+        "  {} partitions of {} MiB in all expired: {expired:.2} ms each{}",
+        report.partitions_expired,
+        report.bytes_expired >> 20,
+        if expired <= EXPIRED_MS { "" } else { " (TOO LONG)" },
     );
     tsdb.drop_database(&name).unwrap();
 }
