@@ -6,3 +6,4 @@ mod deletes;
 mod files;
 mod http;
 mod parser;
+mod rollups;
