@@ -22,6 +22,13 @@ const WAL_SEGMENT_MIN: u64 = 64 << 10;
 /// Blocks outside this range are a slip of the pen.
 const BLOCK_BYTES: std::ops::RangeInclusive<usize> = 512..=1 << 20;
 
+/// The limit that `memory.limit` says, of a machine with that much.
+fn memory_of(config: &Config, machine_bytes: u64) -> u64 {
+    let text = config.get("memory.limit");
+    let in_bytes = || size(text).expect("sizes are checked when set");
+    percent(text).map_or_else(in_bytes, |percent| machine_bytes / 100 * percent)
+}
+
 /// Every setting of the server.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)] // the table says it
@@ -77,10 +84,7 @@ impl Settings {
         let or_all = |n: u64| if n == 0 { u64::MAX } else { n };
         let narrow = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
 
-        let memory_bytes = match percent(config.get("memory.limit")) {
-            Some(percent) => machine_bytes / 100 * percent,
-            None => bytes("memory.limit"),
-        };
+        let memory_bytes = memory_of(config, machine_bytes);
         let settings = Settings {
             data_dir: PathBuf::from(config.get("data.dir")),
             http_addr: text("http.addr"),

@@ -4,7 +4,8 @@
 //! then it appears by one step (`instance::adopt`). Keys and values follow in the same way.
 //!
 //! Invariants: what is damaged is found before anything is changed by it; a database is as it was
-//! at the backup or not touched; what is written after a restore is newer than all that came with it.
+//! at the backup or not touched; what is written after a restore is newer than all that came with
+//! it.
 
 use firndb_engine as engine;
 use firndb_engine::manifest::Place;
