@@ -5,9 +5,10 @@ use firndb_engine::fs::sim::{CrashMode, Rng, SimFs};
 use firndb_engine::options::Durability;
 use firndb_engine::store::CompactOptions;
 use firndb_tsdb::model::{TimeRange, Timestamp};
-use firndb_tsdb::{DeleteState, PolicySpec, TagPredicate, Tsdb};
+use firndb_tsdb::{DeleteState, PolicySpec, RollupLevel, RollupSpec, TagPredicate, Tsdb};
 
 use crate::history::random_point;
+use crate::rollups::{check_rollup, random_rolled_point};
 use crate::ruled::Ruled;
 use crate::truth::{Deletion, NewPoint, Truth, check_all, options, write};
 
@@ -23,6 +24,8 @@ enum Step {
     Flush,
     Compact(bool),
     Maintain,
+    CreateRollup(&'static str),
+    DropRollup(&'static str),
     DropSeries(&'static str),
     DropMeasurement(&'static str),
     Delete(Deletion),
@@ -67,6 +70,58 @@ fn script(seed: u64) -> Vec<Step> {
     steps.push(Step::Create);
     steps.push(Step::Write("autogen", (0..4).map(|_| random_point(&mut rng, now)).collect()));
     steps
+}
+
+/// Rollups made, built, repaired, dropped; points that leave once rolled up.
+fn script_of_rollups(seed: u64) -> Vec<Step> {
+    let mut rng = Rng::new(seed);
+    let mut now = START;
+    let mut steps = vec![Step::Create, Step::CreateRollup("short")];
+    for round in 0..5 {
+        for policy in ["autogen", "short", "autogen", "short"] {
+            let mut points: Vec<_> = (0..5).map(|_| random_rolled_point(&mut rng, now)).collect();
+            if policy == "autogen" && round > 1 {
+                // What is older than its rollup lets points be would be refused.
+                points.retain(|point| point.timestamp > now - HOUR_NS / 2);
+            }
+            steps.push(Step::Write(policy, points));
+        }
+        steps.push(match round {
+            0 | 2 => Step::Flush,
+            1 => Step::Compact(false),
+            3 => Step::Compact(true),
+            _ => Step::DropSeries("h1"),
+        });
+        let hours = if round == 2 { 9 } else { 1 };
+        now += hours * HOUR_NS;
+        steps.push(Step::Advance(hours * HOUR_NS));
+        steps.push(Step::Maintain);
+        match round {
+            1 => steps.push(Step::CreateRollup("autogen")),
+            3 => steps.push(Step::DropRollup("autogen")),
+            _ => {}
+        }
+    }
+    steps
+}
+
+/// A rollup called as its policy; points of the default one leave after an hour.
+fn rollup_of(policy: &str) -> RollupSpec {
+    let level = |every_ns| RollupLevel { every_ns, keep_ns: None };
+    RollupSpec {
+        name: Some(policy.to_owned()),
+        policy: Some(policy.to_owned()),
+        measurements: Vec::new(),
+        levels: vec![level(HOUR_NS / 60), level(HOUR_NS)],
+        raw_ns: (policy == "autogen").then_some(HOUR_NS),
+    }
+}
+
+/// Covered buckets equal their points; says how many.
+fn check_rollups(tsdb: &Tsdb, truth: &Truth, now: Timestamp) -> usize {
+    let Some(database) = tsdb.database(DATABASE) else { return 0 };
+    let check = |rollup| check_rollup(&database, truth, rollup, Timestamp::MIN, now);
+    database.rollups().iter().map(check).sum()
 }
 
 /// A delete of another kind each round.
@@ -124,6 +179,7 @@ impl State {
             Step::DropDatabase => state.truth = None,
             Step::Advance(ns) => state.now += ns,
             Step::Flush | Step::Compact(_) | Step::Maintain => {}
+            Step::CreateRollup(_) | Step::DropRollup(_) => {}
             Step::Write(policy, points) => {
                 let from = alive_from(policy);
                 state.truth.as_mut().expect("made").write_at(policy, points, from, state.now);
@@ -163,6 +219,8 @@ fn run_step(tsdb: &Tsdb, step: &Step, now: Timestamp) -> firndb_tsdb::Result<()>
             tsdb.store().compact(None, CompactOptions { is_final: *is_final }, &|| false)?;
         }
         Step::Maintain => _ = tsdb.maintain(now)?,
+        Step::CreateRollup(policy) => _ = database().create_rollup(&rollup_of(policy))?,
+        Step::DropRollup(policy) => database().drop_rollup(policy)?,
         Step::DropSeries(host) => {
             let tags = TagPredicate::Equal("host".to_owned(), (*host).to_owned());
             database().drop_series(None, Some(&tags))?;
@@ -225,17 +283,18 @@ fn is_in(tsdb: &Tsdb, state: &State) -> bool {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_ok()
 }
 
-fn crash_everywhere(seed: u64, durability: Durability, stride: u64) {
-    let steps = script(seed);
+/// Returns the number of buckets compared.
+fn crash_everywhere(seed: u64, steps: &[Step], durability: Durability, stride: u64) -> usize {
     let fs = SimFs::new(seed);
-    run_until_crash(&fs, &steps, None, durability);
+    run_until_crash(&fs, steps, None, durability);
     let ops = fs.op_count();
     println!("seed {seed}: {ops} calls");
+    let mut compared = 0;
     for (op, mode) in (0..ops).step_by(stride as usize).zip(CrashMode::ALL.iter().cycle()) {
         let modes = if stride == 1 { &CrashMode::ALL[..] } else { std::slice::from_ref(mode) };
         for mode in modes {
             let fs = SimFs::new(seed);
-            let states = run_until_crash(&fs, &steps, Some(op), durability);
+            let states = run_until_crash(&fs, steps, Some(op), durability);
             let after = fs.crash(*mode, seed ^ op);
             let tsdb = Tsdb::open(options(&after, durability))
                 .unwrap_or_else(|error| panic!("call {op}, {mode:?}: {error}"));
@@ -247,10 +306,14 @@ fn crash_everywhere(seed: u64, durability: Durability, stride: u64) {
                 }
                 panic!("call {op}, {mode:?}: in none of {} states", states.len());
             };
+            if let Some(truth) = &state.truth {
+                compared += check_rollups(&tsdb, truth, state.now);
+            }
             // Life goes on.
             let database = tsdb.create_database(DATABASE, None).unwrap();
             let mut truth = state.truth.clone().unwrap_or_default();
-            let points = [random_point(&mut Rng::new(op), state.now)];
+            let mut points = [random_rolled_point(&mut Rng::new(op), state.now)];
+            points[0].timestamp = points[0].timestamp.max(state.now - HOUR_NS / 2);
             write(&database, Some("autogen"), &points, state.now).unwrap();
             truth.write_at("autogen", &points, Timestamp::MIN, state.now);
             tsdb.store().compact(None, CompactOptions { is_final: true }, &|| false).unwrap();
@@ -262,8 +325,11 @@ fn crash_everywhere(seed: u64, durability: Durability, stride: u64) {
                 tsdb.maintain(state.now).unwrap();
             }
             check_all(&tsdb, DATABASE, &truth, state.now);
+            tsdb.maintain(state.now + 2 * HOUR_NS).unwrap();
+            compared += check_rollups(&tsdb, &truth, state.now + 2 * HOUR_NS);
         }
     }
+    compared
 }
 
 /// The crash tests walk every `FIRNDB_CRASH_STRIDE`-th call, by default one mode per call.
@@ -273,10 +339,19 @@ fn stride() -> u64 {
 
 #[test]
 fn acknowledged_points_survive_a_crash_at_any_call() {
-    crash_everywhere(1, Durability::Always, stride());
+    crash_everywhere(1, &script(1), Durability::Always, stride());
 }
 
 #[test]
 fn without_a_sync_a_crash_leaves_a_prefix() {
-    crash_everywhere(2, Durability::Os, stride());
+    crash_everywhere(2, &script(2), Durability::Os, stride());
+}
+
+#[test]
+fn covered_buckets_equal_their_points_after_a_crash_at_any_call() {
+    for (seed, durability) in [(3, Durability::Always), (4, Durability::Os)] {
+        let compared = crash_everywhere(seed, &script_of_rollups(seed), durability, stride());
+        println!("{compared} buckets compared");
+        assert!(compared > 0, "nothing was rolled up");
+    }
 }

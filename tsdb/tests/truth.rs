@@ -535,8 +535,9 @@ pub fn check_all(tsdb: &Tsdb, name: &str, truth: &Truth, now: Timestamp) {
     let rules: Vec<u64> = database.retention_rules().iter().map(|rule| rule.id).collect();
     assert_eq!(rules, truth.rules.iter().map(|rule| rule.id).collect::<Vec<_>>());
     for policy in database.policies() {
-        let range = TimeRange::new(policy.alive_from(now), TimeRange::ALL.end);
         for series in &truth.series {
+            let alive_from = database.raw_from(Some(&policy.name), &series.0, now);
+            let range = TimeRange::new(alive_from, TimeRange::ALL.end);
             let how = Read { policy: &policy.name, range: TimeRange::ALL, descending: false, now };
             let got = read(&database, series, how);
             let expected = truth.rows_at(&policy.name, series, range, now);
