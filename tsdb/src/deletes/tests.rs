@@ -302,3 +302,30 @@ fn the_list_keeps_the_last_hundred() {
     let report = database.delete(&request(offsets(0, 0), None), NOW).unwrap();
     assert_eq!(report.id, Some(151));
 }
+
+#[test]
+fn numbers_of_deleted_fields_run_out_with_a_refusal() {
+    let (_tsdb, database) = open(&SimFs::new(1));
+    let mut taken = Vec::new();
+    for round in 0..3 {
+        let keys: Vec<String> = (0..30_000).map(|n| format!("{round}-{n}")).collect();
+        let field = |key: &String| {
+            let (key, value) = (key.clone().into(), FieldValue::Boolean(true));
+            Field { key, value }
+        };
+        let point = Point {
+            series: PointSeries::New { text: b"m", measurement: "m".into(), tags: 0..0 },
+            fields: 0..30_000,
+            timestamp: NOW,
+            line: 1,
+        };
+        let batch = Batch {
+            fields: keys.iter().map(field).collect(),
+            points: vec![point],
+            ..Batch::default()
+        };
+        taken.push(database.write(None, &batch, NOW).unwrap().written);
+        database.delete(&request(TimeRange::ALL, Some(keys)), NOW).unwrap();
+    }
+    assert_eq!(taken, [1, 1, 0], "65,535 numbers in all");
+}

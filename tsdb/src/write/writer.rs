@@ -416,10 +416,13 @@ impl<'d, 'b> Writer<'d, 'b> {
         point: &'b Point<'b>,
     ) -> Result<Checked<'b>, Stop> {
         let fields = self.batch.fields_of(point);
-        let limit = self.database.limits.fields_per_measurement_max.min(usize::from(u16::MAX));
         let mut checked = Checked { chosen: Vec::new(), has_new: false, is_stripped: false };
         let mut places: HashMap<&str, usize> = HashMap::new();
         let mut count = info.map_or(0, |info| info.fields.len());
+        // Numbers have 16 bits, and those of deleted fields are not given again.
+        let given = info.map_or(0, |info| info.next_field().0 as usize);
+        let numbers = (usize::from(u16::MAX) + count).saturating_sub(given);
+        let limit = self.database.limits.fields_per_measurement_max.min(numbers);
         for (field, at) in fields.iter().zip(0u16..) {
             let (key, given) = (&*field.key, field.value.field_type());
             if key == "time" {
