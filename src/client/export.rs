@@ -1,4 +1,4 @@
-//! `firndb export`: from a server into a file, or into a folder with a file per measurement and day.
+//! `firndb export`: from a server into a file, or into a folder of files by measurement and day.
 //!
 //! ```text
 //! DIR/measurement=cpu/date=2026-01-31/part-0.parquet      the layout Hive, Spark and DuckDB read

@@ -9,7 +9,8 @@
 //! (arithmetic of buckets and slots), `spec` (what may be asked for), `fold` (values into
 //! buckets), `rows` (buckets into payloads), `state` (how far a rollup is); the rest are parts of
 //! [`Database`](crate::Database): `api` (making, dropping and asking), `late` (marks of late
-//! points), `erase` (deletes), `block` (buckets of some series), `build` (forward), `repair` (again).
+//! points), `erase` (deletes), `block` (buckets of some series), `build` (forward), `repair`
+//! (again).
 
 mod api;
 mod block;

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! To make one, `levels` with `every` is all that must be there; `measurements` without an element
-//! are all, a `keep` that is missing is for ever. `dirty`, `built_until` and `bytes` are of answers.
+//! are all, a `keep` that is missing is for ever. `dirty`, `built_until` and `bytes` are of
+//! answers.
 
 use std::sync::Arc;
 

@@ -2,8 +2,8 @@
 //!
 //! Compactions leave out what has expired as they come along; a closed partition has none to come.
 //! So when its whole window is past the age of a rule, and a worthwhile part of it is hidden, it is
-//! rewritten, once per rule: how far is noted with the rule. Less than that part stays, hidden, until
-//! the partition goes or another rule adds to it.
+//! rewritten, once per rule: how far is noted with the rule. Less than that part stays, hidden,
+//! until the partition goes or another rule adds to it.
 
 use croaring::Bitmap;
 use firndb_engine as engine;

@@ -13,7 +13,8 @@
 //! X                                           posting list: dropped series still to be swept
 //! Z measurement u32                           (empty) a dropped measurement still to be swept
 //! e delete u64                                a delete as it is listed, JSON
-//! E delete u64                                what a delete took (erasure); its sequence number counts
+//! E delete u64                                what a delete took (erasure); its sequence
+//!                                             number counts
 //! p len u16 | policy | start i64              purged up to this delete: sequence number u64
 //! R name                                      how far a rollup is, JSON (rollup/state)
 //! Y len u16 | name | slot i64                 posting list: series of a rollup to be built again

@@ -4,8 +4,8 @@
 //!
 //! - buckets that lie whole in the span are erased as the points are, by the same record, with the
 //!   derived fields of the fields;
-//! - a bucket that lies there in part is marked and built again from the points that are left. Where
-//!   these may be gone, the delete is refused: what is left of the bucket could not be told.
+//! - a bucket that lies there in part is marked and built again from the points that are left.
+//!   Where these may be gone, the delete is refused: what is left of the bucket could not be told.
 //!
 //! Buckets that are not built yet need nothing: they will be built from what is left. What a step
 //! under way has written of them is erased or marked like the rest.

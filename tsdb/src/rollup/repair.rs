@@ -6,8 +6,8 @@
 //! 2. Build the buckets of those series that touch their slots.
 //! 3. *Remove* the marks, while the gate is held for writing, but for series marked meanwhile.
 //!
-//! So the cost is that of the marked series and slots, and of the bucket around them. A crash before
-//! the marks are removed leaves them: the same is built once more.
+//! So the cost is that of the marked series and slots, and of the bucket around them. A crash
+//! before the marks are removed leaves them: the same is built once more.
 
 use std::collections::BTreeMap;
 

@@ -1,3 +1,5 @@
+//! Divisions of a range by table and by property: they tile it, and exact spans are aligned.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,7 +1,8 @@
 //! `CREATE ROLLUP`, `SHOW ROLLUPS`, `DROP ROLLUP`.
 //!
 //! ```text
-//! CREATE ROLLUP [name] ON db[.policy] [ [(] FROM m, m [)] ] EVERY 1m [KEEP 90d], EVERY 1h .. [RAW 7d]
+//! CREATE ROLLUP [name] ON db[.policy] [ [(] FROM m, m [)] ]
+//!     EVERY 1m [KEEP 90d], EVERY 1h .. [RAW 7d]
 //! ```
 //!
 //! The word `EVERY` may be left out from the second level on. Durations are those of InfluxQL and
