@@ -18,6 +18,7 @@ use firndb::tsdb::Tsdb;
 
 use crate::config::settings::Settings;
 use crate::kv::KvMetrics;
+use crate::memory;
 use crate::metrics::HttpMetrics;
 use crate::metrics::retention::RetentionMetrics;
 
@@ -74,7 +75,7 @@ impl App {
     /// A server that has not opened its data yet.
     pub fn new(settings: Settings, clock: Arc<dyn Clock>, fs: Arc<dyn Fs>) -> Self {
         App {
-            budget: Budget::new(settings.memory_bytes),
+            budget: memory::budget(settings.memory_bytes),
             started_ns: clock.unix_ns(),
             settings,
             clock,

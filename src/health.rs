@@ -49,6 +49,8 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
                 "status": "starting",
                 "phase": if total == 0 { "manifest" } else { "wal_replay" },
                 "progress": (progress * 1000.0).round() / 1000.0,
+                "replayed_bytes": done,
+                "log_bytes": total,
                 "eta_seconds": rest.ceil(),
             }))
         }

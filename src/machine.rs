@@ -49,11 +49,23 @@ pub fn memory_bytes(fs: &dyn Fs) -> u64 {
 pub fn process_numbers(fs: &dyn Fs) -> ProcessNumbers {
     ProcessNumbers {
         cpu_seconds: read(fs, "/proc/self/stat").and_then(|stat| cpu_of(&stat)).unwrap_or(0.0),
-        resident_bytes: read(fs, "/proc/self/statm")
-            .and_then(|statm| statm.split(' ').nth(1)?.parse::<u64>().ok())
-            .map_or(0, |pages| pages * 4096),
+        resident_bytes: resident_bytes(fs).unwrap_or(0),
         open_files: fs.list(Path::new("/proc/self/fd")).map_or(0, |names| names.len() as u64),
     }
+}
+
+/// Memory of this process that is really there.
+pub fn resident_bytes(fs: &dyn Fs) -> Option<u64> {
+    let statm = read(fs, "/proc/self/statm")?;
+    Some(statm.split(' ').nth(1)?.parse::<u64>().ok()? * 4096)
+}
+
+/// As [`resident_bytes`] without pages of files, which are the system's to take back.
+pub fn anonymous_bytes(fs: &dyn Fs) -> Option<u64> {
+    let statm = read(fs, "/proc/self/statm")?;
+    let mut pages = statm.split(' ').skip(1).map(|pages| pages.parse::<u64>().ok());
+    let (resident, of_files) = (pages.next()??, pages.next()??);
+    Some(resident.saturating_sub(of_files) * 4096)
 }
 
 /// User and system ticks are the 14th and 15th word; the second is a name in parentheses that may

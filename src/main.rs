@@ -11,6 +11,10 @@ mod metrics;
 
 mod kv;
 
+mod memory;
+
+mod connections;
+
 mod app;
 
 mod health;

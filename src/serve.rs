@@ -11,7 +11,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use firndb::SystemClock;
 use firndb::engine;
 use firndb::engine::clock::Clock;
@@ -27,7 +26,7 @@ use tokio::time::MissedTickBehavior;
 use crate::app::App;
 use crate::cli::{Exit, complain};
 use crate::config::settings::Settings;
-use crate::{http, logs, open};
+use crate::{connections, http, logs, memory, open};
 
 /// Time between two rounds of maintenance.
 const MAINTENANCE_TICK: Duration = Duration::from_secs(1);
@@ -47,6 +46,8 @@ pub fn run_then(settings: Settings, ready: impl FnOnce() + Send + 'static) -> Ex
     if settings.http_threads > 0 {
         builder.worker_threads(settings.http_threads);
     }
+    builder.max_blocking_threads(memory::blocking_threads(settings.memory_bytes));
+    builder.thread_keep_alive(memory::THREAD_KEEP_ALIVE);
     let runtime = match builder.thread_name("http").enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -82,6 +83,8 @@ async fn serve(settings: Settings, ready: impl FnOnce() + Send + 'static) -> Exi
     };
     let (stop, stopped) = watch::channel(false);
     let server = spawn_server(app.clone(), listener, stopped.clone());
+    let (watched, until) = (app.clone(), stopped.clone());
+    tokio::spawn(async move { memory::watch(watched.budget.clone(), &*watched.fs, until).await });
 
     let opening = app.clone();
     let opening = tokio::task::spawn_blocking(move || open::open(&opening));
@@ -136,22 +139,10 @@ impl Signals {
 fn spawn_server(
     app: Arc<App>,
     listener: TcpListener,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    let listener = listener.tap_io(|stream| {
-        // Answers are small: do not wait for more to send with them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-    });
-    tokio::spawn(async move {
-        let server = axum::serve(listener, http::router(app)).with_graceful_shutdown(async move {
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        });
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the HTTP server ended");
-        }
-    })
+    let budget = app.budget.clone();
+    tokio::spawn(connections::serve(listener, http::router(app), budget, stopped))
 }
 
 /// Maintenance, and the syncs of `interval`.

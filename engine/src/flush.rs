@@ -3,19 +3,21 @@
 use std::sync::Arc;
 
 use crate::Result;
+use crate::budget::Reservation;
 use crate::hooks::{EntryMerge, Hooks, InputEntry, KeepMerge, MergeContext};
 use crate::key::Seq;
 use crate::memtable::Memtable;
 use crate::outputs::{DurableOutputs, OutputOptions, Outputs};
 
 /// Writes the entries of `memtable`, which nobody writes to any more, to tables. No table when
-/// there is nothing to write.
+/// there is nothing to write. `memory` is told what the flush holds.
 pub fn run(
     memtable: Arc<dyn Memtable>,
     hooks: &Arc<dyn Hooks>,
     snapshots: Vec<Seq>,
     is_bottom: bool,
     options: OutputOptions,
+    mut memory: Reservation,
 ) -> Result<DurableOutputs> {
     let context = MergeContext { is_flush: true, is_bottom, is_final: false, snapshots };
     let mut merge = merge_of(hooks, &context);
@@ -25,7 +27,9 @@ pub fn run(
     while cursor.valid() {
         let (key, seq, kind, value) = (cursor.key(), cursor.seq(), cursor.kind(), cursor.value());
         let entry = InputEntry { key, seq, kind, value, body: cursor.body() };
+        let body_bytes = entry.body.as_ref().map_or(0, |body| body.len() as u64);
         merge.entry(entry, &mut outputs)?;
+        memory.resize_anyway(merge.held_bytes() + outputs.memory_bytes() + body_bytes);
         cursor.next()?;
     }
     merge.finish(&mut outputs)?;

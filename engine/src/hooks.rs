@@ -61,6 +61,10 @@ pub trait EntryMerge: Send {
     fn entry(&mut self, entry: InputEntry<'_>, out: &mut dyn EntrySink) -> Result<()>;
     /// Takes the end of the input.
     fn finish(&mut self, out: &mut dyn EntrySink) -> Result<()>;
+    /// About how many bytes it holds now, for the memory budget.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// One entry of a job's input.

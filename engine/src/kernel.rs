@@ -22,7 +22,7 @@ mod schedule;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -101,10 +101,31 @@ pub(crate) struct Memory {
     total_bytes: AtomicI64,
     /// Of the sealed ones.
     sealed_bytes: AtomicI64,
+    /// What batches that were admitted and not applied yet may add.
+    entering_bytes: AtomicU64,
     reserved: Mutex<Reservation>,
 }
 
+/// Room in the memtables for a batch that is on its way into them.
+#[derive(Debug)]
+pub(crate) struct Entering<'a> {
+    memory: &'a Memory,
+    bytes: u64,
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        self.memory.entering_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 impl Memory {
+    /// Notes that a batch may add `bytes`; gives what all others that are under way may add.
+    pub fn enter(&self, bytes: u64) -> (u64, Entering<'_>) {
+        let others = self.entering_bytes.fetch_add(bytes, Ordering::Relaxed);
+        (others, Entering { memory: self, bytes })
+    }
+
     pub fn total(&self) -> u64 {
         self.total_bytes.load(Ordering::Relaxed).max(0) as u64
     }
@@ -218,6 +239,7 @@ impl Kernel {
             memory: Memory {
                 total_bytes: AtomicI64::new(0),
                 sealed_bytes: AtomicI64::new(0),
+                entering_bytes: AtomicU64::new(0),
                 reserved: Mutex::new(reserved),
             },
             sealing: Mutex::default(),

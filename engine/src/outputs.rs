@@ -112,6 +112,11 @@ impl Outputs {
         Ok(DurableOutputs { tables, files })
     }
 
+    /// About how many bytes of memory it holds, for the budget.
+    pub fn memory_bytes(&self) -> u64 {
+        self.builder.as_ref().map_or(0, |(_, builder)| builder.memory_bytes())
+    }
+
     fn end_table(&mut self) -> Result<()> {
         if let Some((number, builder)) = self.builder.take() {
             let properties = builder.finish()?;

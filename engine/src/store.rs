@@ -79,7 +79,18 @@ impl Store {
 
     /// Creates the keyspace `name`, or gives the one of that name.
     pub fn create_keyspace(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
-        self.kernel().create_keyspace(name, &options)
+        let mut made = self.kernel().create_keyspaces(&[name.to_owned()], &options)?;
+        Ok(made.pop().expect("one name, one keyspace"))
+    }
+
+    /// Creates those of `names` that do not exist, with one edit of the manifest; gives all of
+    /// them, in order.
+    pub fn create_keyspaces(
+        &self,
+        names: &[String],
+        options: KeyspaceOptions,
+    ) -> Result<Vec<Keyspace>> {
+        self.kernel().create_keyspaces(names, &options)
     }
 
     /// The keyspace called `name`.

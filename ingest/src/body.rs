@@ -6,8 +6,9 @@
 //! connection with unread bytes in it resets it, and the client would see no answer. Decompression
 //! is its own step ([`Received::text`]), since it belongs on a blocking thread.
 //!
-//! Every growth of a buffer is reserved before it is allocated, so that a small body that
-//! unpacks to a large one (a "zip bomb") ends in a 413 or a 503.
+//! A large body is admitted only while room for small ones is left: many large ones at once, and
+//! writers that send little go on. Every growth of a buffer is reserved before it is allocated, so
+//! that a small body that unpacks to a large one (a "zip bomb") ends in a 413 or a 503.
 
 use std::future::poll_fn;
 use std::io::{self, Read};
@@ -20,6 +21,10 @@ use flate2::bufread::MultiGzDecoder;
 
 /// Bytes beyond the limit that are read and dropped to deliver the 413.
 const DRAIN_BYTES_MAX: u64 = 64 << 20;
+/// A request is large when it needs more than this part of the budget.
+const LARGE_PART: u64 = 64;
+/// Large requests leave this part of the budget to small ones.
+const LEAVE_PART: u64 = 8;
 /// Smallest step by which the decompressed text grows.
 const STEP_BYTES_MIN: usize = 64 << 10;
 
@@ -80,6 +85,20 @@ pub struct Text {
     pub memory: Reservation,
 }
 
+/// The length that a request announces; 0: none.
+pub fn announced_bytes(headers: &HeaderMap) -> u64 {
+    let length = headers.get(header::CONTENT_LENGTH);
+    length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
+}
+
+/// Memory for a request that needs `bytes`; large ones leave room for small ones.
+pub fn admit(budget: &Budget, bytes: u64) -> Result<Reservation, BodyError> {
+    let is_large = bytes > budget.limit_bytes() / LARGE_PART;
+    let leave_bytes = if is_large { budget.limit_bytes() / LEAVE_PART } else { 0 };
+    let admitted = budget.try_reserve_leaving(Share::Requests, bytes, leave_bytes);
+    admitted.ok_or(BodyError::Overloaded)
+}
+
 /// Collects a body.
 pub async fn receive(
     headers: &HeaderMap,
@@ -88,20 +107,22 @@ pub async fn receive(
     budget: &Budget,
 ) -> Result<Received, BodyError> {
     let encoding = encoding(headers)?;
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
-        .unwrap_or(0);
+    let announced = announced_bytes(headers);
     match collect(&mut body, announced, limits, budget).await {
         Ok((bytes, memory)) => Ok(Received { bytes, encoding, memory }),
         Err(error) => {
-            // A client that waits for 100 (and was not asked to go on) has sent nothing.
-            let is_waiting = announced > limits.body_bytes_max;
-            if !(is_waiting && headers.contains_key(header::EXPECT)) {
-                drain(body).await;
-            }
+            let was_asked = announced <= limits.body_bytes_max && error != BodyError::Overloaded;
+            refuse(headers, body, was_asked).await;
             Err(error)
         }
+    }
+}
+
+/// Reads on, up to a bound, what a client sends whose body is not taken. A client that waits for
+/// 100 and was not asked to go on (`was_asked`) has sent nothing.
+pub async fn refuse(headers: &HeaderMap, body: Body, was_asked: bool) {
+    if was_asked || !headers.contains_key(header::EXPECT) {
+        drain(body).await;
     }
 }
 
@@ -114,8 +135,7 @@ async fn collect(
     if announced > limits.body_bytes_max {
         return Err(BodyError::TooLarge);
     }
-    let reserved = budget.try_reserve(Share::Requests, announced);
-    let mut memory = reserved.ok_or(BodyError::Overloaded)?;
+    let mut memory = admit(budget, announced)?;
     let mut bytes = Vec::with_capacity(announced as usize);
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
         let frame = frame.map_err(|_| BodyError::Broken("unexpected EOF".to_owned()))?;

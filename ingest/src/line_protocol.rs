@@ -148,17 +148,46 @@ pub fn parse<'a>(
     now: Timestamp,
     known: impl Fn(&[u8]) -> Option<SeriesRef>,
 ) -> Parsed<'a> {
+    parse_piece(text, &mut Place::default(), usize::MAX, precision, now, known)
+}
+
+/// Where a line of a text begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Byte of the text.
+    pub at: usize,
+    /// Line, from 1.
+    pub line: u32,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Place { at: 0, line: 1 }
+    }
+}
+
+/// As [`parse`], from `place` on, up to the end of the line with which `piece_bytes` are reached;
+/// moves `place` there. The points of a long text are never all held at once that way.
+pub fn parse_piece<'a>(
+    text: &'a [u8],
+    place: &mut Place,
+    piece_bytes: usize,
+    precision: Precision,
+    now: Timestamp,
+    known: impl Fn(&[u8]) -> Option<SeriesRef>,
+) -> Parsed<'a> {
     let mut parsed = Parsed::default();
     if u32::try_from(text.len()).is_err() {
         // Ranges into the arenas and line numbers are u32.
         parsed.refuse(1, text, Fault::new(0, Reason::TextTooLong));
+        place.at = text.len();
         return parsed;
     }
     let times = point::Times { precision, default: precision.floor(now) };
     let lines = lines::Lines::new(text);
-    let mut line_number = 1;
-    let mut at = 0;
-    while at < text.len() {
+    let Place { mut at, line: mut line_number } = *place;
+    let end = text.len().min(at.saturating_add(piece_bytes));
+    while at < end {
         let mut line = lines.cut_at_lf(at);
         if !line.is_point() {
             at = line.next;
@@ -179,7 +208,7 @@ pub fn parse<'a>(
         }
         match outcome {
             Ok(()) if parsed.batch.points.len() == 1 => {
-                reserve(&mut parsed.batch, text.len() - at, line.next - at);
+                reserve(&mut parsed.batch, end - at.min(end), line.next - at);
             }
             Ok(()) => {}
             Err(fault) => {
@@ -190,6 +219,7 @@ pub fn parse<'a>(
         line_number += 1 + lf_inside;
         at = line.next;
     }
+    *place = Place { at, line: line_number };
     parsed
 }
 

@@ -73,9 +73,10 @@ impl Rejection {
         use RefusalReason::*;
         match reason {
             BeyondRetention => Rejection::Retention,
-            SeriesLimit { .. } | TagValuesLimit { .. } | FieldsLimit { .. } => {
-                Rejection::Cardinality
-            }
+            SeriesLimit { .. }
+            | TagValuesLimit { .. }
+            | FieldsLimit { .. }
+            | SchemaMemory { .. } => Rejection::Cardinality,
             KeyLength { .. } | StringLength { .. } | TimeRange => Rejection::Limit,
             _ => Rejection::Schema,
         }

@@ -70,8 +70,9 @@ pub const SETTINGS: &[Setting] = &[
         "memory.limit",
         Kind::Memory,
         "50%",
-        "Memory for memtables, caches, queries and request bodies together, in bytes or percent \
-         of the machine's (or container's). Over it writes get a 503 and queries an error.",
+        "Memory of the process: memtables, caches, series, compactions, queries, request bodies and \
+         all else, in bytes or percent of the machine's (or container's). Over it writes get a 503 \
+         and queries an error. A container needs 32 MiB and a sixteenth of it more.",
     ),
     setting(
         "storage.memtable_bytes",
@@ -200,7 +201,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "backup.dir",
-        Kind::OptionalText,
+        Kind::Text,
         "",
         "Folder of backups, the one place that requests may have the server write to beside \
          data.dir; empty: no backups. Best on another disk.",

@@ -1,6 +1,7 @@
 //! Black-box tests of the process, and the tests that watch over the house itself.
 
 mod backup;
+mod bombs;
 mod commands;
 mod contract;
 mod kill9;

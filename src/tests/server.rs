@@ -1,5 +1,6 @@
 //! A real server process on loopback, for black-box tests: started, asked, killed, restarted.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
@@ -10,6 +11,7 @@ pub struct Server {
     child: Child,
     url: String,
     agent: ureq::Agent,
+    errors: tempfile::NamedTempFile,
 }
 
 /// Status, content type and body of an answer.
@@ -43,18 +45,33 @@ fn free_port() -> u16 {
 impl Server {
     /// Starts a server on `dir` with further arguments and waits until it is ready.
     pub fn start(dir: &Path, args: &[&str]) -> Server {
+        Server::start_in(dir, args, None)
+    }
+
+    /// As [`Server::start`], in the cgroup of this folder.
+    pub fn start_in(dir: &Path, args: &[&str], cgroup: Option<&OsStr>) -> Server {
         let address = format!("127.0.0.1:{}", free_port());
-        let child = Command::new(env!("CARGO_BIN_EXE_firndb"))
+        let errors = tempfile::NamedTempFile::new().expect("a file");
+        let mut command = match cgroup {
+            None => Command::new(env!("CARGO_BIN_EXE_firndb")),
+            Some(cgroup) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "echo $$ > \"$0\"/cgroup.procs && exec \"$@\""]);
+                shell.arg(cgroup).arg(env!("CARGO_BIN_EXE_firndb"));
+                shell
+            }
+        };
+        let child = command
             .args(["serve", "--http-addr", &address, "--data-dir"])
             .arg(dir)
             .args(args)
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
+            .stderr(errors.reopen().expect("the file"))
             .env("FIRNDB_LOG_LEVEL", "warn")
             .spawn()
             .expect("the server starts");
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut server = Server { child, url: format!("http://{address}"), agent };
+        let mut server = Server { child, url: format!("http://{address}"), agent, errors };
         server.wait_ready();
         server
     }
@@ -63,7 +80,7 @@ impl Server {
     fn wait_ready(&mut self) {
         for _ in 0..2000 {
             if let Some(status) = self.child.try_wait().expect("the child can be asked") {
-                panic!("the server ended with {status}");
+                panic!("the server ended with {status}: {}", self.errors());
             }
             if self.try_get("/ready").is_ok_and(|answer| answer.status == 200) {
                 return;
@@ -71,6 +88,21 @@ impl Server {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         panic!("the server did not become ready");
+    }
+
+    /// What it wrote to its standard error.
+    fn errors(&self) -> String {
+        let mut text = String::new();
+        let mut file = self.errors.reopen().expect("the file");
+        file.read_to_string(&mut text).expect("its logs are text");
+        text
+    }
+
+    /// What it said when threads of it panicked.
+    pub fn panics(&self) -> String {
+        let errors = self.errors();
+        let lines = errors.lines().filter(|line| line.contains("panicked"));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     pub fn pid(&self) -> u32 {
@@ -145,6 +177,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("{}", self.errors());
+        }
     }
 }
 

@@ -47,7 +47,7 @@ mod nulls;
 mod stats;
 mod strings;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

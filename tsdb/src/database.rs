@@ -113,7 +113,7 @@ impl Database {
             rules: Rules::default(),
             running: RwLock::new(Arc::new([])),
             rolling,
-            schema: Schema::default(),
+            schema: Schema::new(&budget),
             index: SeriesIndex::new(store.clone(), keyspace.id, left_out.dropped().clone()),
             left_out,
             deletes: Mutex::default(),

@@ -119,14 +119,22 @@ impl PointsMemtable {
         (columns.rows() > 0).then_some(columns)
     }
 
-    /// All rows and fields of a series.
-    fn read_all(&self, series: SeriesId) -> Option<Columns> {
+    /// All fields of a series, its rows within `range`.
+    fn read_all(&self, series: SeriesId, range: TimeRange) -> Option<Columns> {
         let shard = self.shard(series).lock();
         let buffer = shard.buffer(series)?;
         let shapes = self.shapes.read();
         let fields: Vec<FieldId> =
             buffer.fields(&shapes.list).iter().map(|(field, _)| *field).collect();
-        Some(buffer.read(&fields, TimeRange::ALL, &shapes.list, &shard.text))
+        Some(buffer.read(&fields, range, &shapes.list, &shard.text))
+    }
+
+    /// Spans of time that together hold all rows of a series, each `rows_max` of them but the
+    /// last, which has no more.
+    fn slices(&self, series: SeriesId, rows_max: usize) -> Vec<TimeRange> {
+        let shard = self.shard(series).lock();
+        let shapes = self.shapes.read();
+        shard.buffer(series).map_or_else(Vec::new, |b| b.slices(rows_max, &shapes.list))
     }
 
     /// The least and the greatest series.

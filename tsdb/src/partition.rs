@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use firndb_engine as engine;
 use firndb_engine::key::KeyspaceId;
 use firndb_engine::options::{KeyspaceOptions, Policy, Tiered};
 use firndb_engine::store::Store;
@@ -111,11 +112,48 @@ impl Partitions {
         partitions.insert(partition.window.start_s, partition);
     }
 
-    fn find(&self, policy: &str, timestamp: Timestamp) -> Option<Arc<Partition>> {
+    /// The partition of the time `timestamp`.
+    pub fn find(&self, policy: &str, timestamp: Timestamp) -> Option<Arc<Partition>> {
         let by_policy = self.by_policy.read();
         let second = timestamp.div_euclid(1_000_000_000);
         let (_, partition) = by_policy.get(policy)?.range(..=second).next_back()?;
         partition.range.contains(timestamp).then(|| partition.clone())
+    }
+
+    /// Makes partitions of these windows, with one edit; those that another writer made meanwhile
+    /// are taken as they are.
+    ///
+    /// # Errors
+    /// `Busy` when another writer made one that overlaps a window and is not the same: the shard
+    /// duration was changed just now. Who comes again gets other windows.
+    pub fn create(&self, policy: &str, windows: &[Window]) -> Result<Vec<Arc<Partition>>> {
+        if windows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let _creating = self.creating.lock();
+        let mut names = Vec::with_capacity(windows.len());
+        for window in windows {
+            let overlapping = self.overlapping(policy, window.range());
+            if overlapping.iter().any(|other| other.window != *window) {
+                let reason = "partitions were made with another window";
+                return Err(engine::Error::Busy { reason, retry_after_ms: 0 }.into());
+            }
+            names.push(keys::points_name(&self.database, policy, *window));
+        }
+        let policy_tiered = Some(Policy::Tiered(Tiered::default()));
+        let options = KeyspaceOptions { policy: policy_tiered, ..KeyspaceOptions::default() };
+        let keyspaces = self.store.create_keyspaces(&names, options)?;
+        let mut partitions = Vec::with_capacity(windows.len());
+        for (window, keyspace) in windows.iter().zip(keyspaces) {
+            let range = window.range();
+            let partition = self.find(policy, range.start).unwrap_or_else(|| {
+                let partition = Arc::new(Partition::new(keyspace.id, *window));
+                self.put_back(policy, partition.clone());
+                partition
+            });
+            partitions.push(partition);
+        }
+        Ok(partitions)
     }
 
     /// The partition for a point, made when there is none.
@@ -127,22 +165,13 @@ impl Partitions {
         if let Some(partition) = self.find(&policy.name, timestamp) {
             return Ok(partition);
         }
-        let _creating = self.creating.lock();
-        if let Some(partition) = self.find(&policy.name, timestamp) {
-            return Ok(partition);
-        }
         let window = self.free_window(policy, timestamp);
-        let name = keys::points_name(&self.database, &policy.name, window);
-        let policy_tiered = Some(Policy::Tiered(Tiered::default()));
-        let options = KeyspaceOptions { policy: policy_tiered, ..KeyspaceOptions::default() };
-        let keyspace = self.store.create_keyspace(&name, options)?;
-        let partition = Arc::new(Partition::new(keyspace.id, window));
-        self.put_back(&policy.name, partition.clone());
-        Ok(partition)
+        let mut made = self.create(&policy.name, &[window])?;
+        Ok(made.pop().expect("one window, one partition"))
     }
 
     /// The policy's window around `timestamp`, cut beside the partitions there are.
-    fn free_window(&self, policy: &RetentionPolicy, timestamp: Timestamp) -> Window {
+    pub fn free_window(&self, policy: &RetentionPolicy, timestamp: Timestamp) -> Window {
         let window = policy.window_of(timestamp);
         let second = timestamp.div_euclid(1_000_000_000);
         let by_policy = self.by_policy.read();

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use firndb_engine::budget::{Budget, Reservation, Share};
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
@@ -110,51 +111,96 @@ impl MeasurementInfo {
     }
 }
 
-/// The measurements of a database.
-#[derive(Debug, Default)]
-pub struct Schema(RwLock<Measurements>);
+/// A description takes about this much beside its texts: itself, its places in two maps.
+const INFO_BYTES: usize = size_of::<MeasurementInfo>() + 160;
 
-#[derive(Debug, Default)]
+/// Descriptions of all measurements take at most this part of the memory there is.
+const SCHEMA_PART: u64 = 8;
+
+impl MeasurementInfo {
+    /// About how many bytes it takes.
+    fn memory_bytes(&self) -> usize {
+        let fields = self.fields.capacity() * (size_of::<FieldInfo>() + 2);
+        let names: usize = self.fields.iter().map(|field| field.name.capacity() + 16).sum();
+        let keys = self.tag_keys.capacity() * size_of::<String>();
+        let key_names: usize = self.tag_keys.iter().map(|key| key.capacity() + 16).sum();
+        INFO_BYTES + 2 * self.name.len() + fields + names + keys + key_names
+    }
+}
+
+/// The measurements of a database.
+#[derive(Debug)]
+pub struct Schema {
+    measurements: RwLock<Measurements>,
+    budget: Budget,
+}
+
+#[derive(Debug)]
 struct Measurements {
     by_name: HashMap<String, MeasurementId>,
     by_id: HashMap<MeasurementId, Arc<MeasurementInfo>>,
+    held: Reservation,
+}
+
+impl Measurements {
+    fn hold(&mut self, more: usize, less: usize) {
+        let bytes = self.held.bytes() + more as u64;
+        self.held.resize_anyway(bytes.saturating_sub(less as u64));
+    }
 }
 
 impl Schema {
+    /// No measurements yet; what they take is told to `budget`.
+    pub fn new(budget: &Budget) -> Self {
+        let held = budget.reserve_anyway(Share::Series, 0);
+        let (by_name, by_id) = (HashMap::new(), HashMap::new());
+        let measurements = RwLock::new(Measurements { by_name, by_id, held });
+        Schema { measurements, budget: budget.clone() }
+    }
+
+    /// Whether more measurements and fields may be described: descriptions are never let go of,
+    /// so they may not take what everything else needs.
+    pub fn has_room(&self) -> bool {
+        self.measurements.read().held.bytes() <= self.budget.limit_bytes() / SCHEMA_PART
+    }
+
     /// The measurement of this name.
     pub fn by_name(&self, name: &str) -> Option<Arc<MeasurementInfo>> {
-        let measurements = self.0.read();
+        let measurements = self.measurements.read();
         measurements.by_id.get(measurements.by_name.get(name)?).cloned()
     }
 
     /// The measurement of this number.
     pub fn by_id(&self, id: MeasurementId) -> Option<Arc<MeasurementInfo>> {
-        self.0.read().by_id.get(&id).cloned()
+        self.measurements.read().by_id.get(&id).cloned()
     }
 
     /// All measurements, sorted by name.
     pub fn all(&self) -> Vec<Arc<MeasurementInfo>> {
-        let mut all: Vec<_> = self.0.read().by_id.values().cloned().collect();
+        let mut all: Vec<_> = self.measurements.read().by_id.values().cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
     }
 
     /// Adds measurements, or replaces older descriptions of them.
     pub fn publish(&self, changed: impl IntoIterator<Item = Arc<MeasurementInfo>>) {
-        let mut measurements = self.0.write();
+        let mut measurements = self.measurements.write();
         for info in changed {
+            let more = info.memory_bytes();
             measurements.by_name.insert(info.name.clone(), info.id);
-            measurements.by_id.insert(info.id, info);
+            let old = measurements.by_id.insert(info.id, info);
+            measurements.hold(more, old.map_or(0, |old| old.memory_bytes()));
         }
     }
 
     /// Removes a measurement.
     pub fn remove(&self, id: MeasurementId) {
-        let mut measurements = self.0.write();
-        if let Some(info) = measurements.by_id.remove(&id)
-            && measurements.by_name.get(&info.name) == Some(&id)
-        {
-            measurements.by_name.remove(&info.name);
+        let mut measurements = self.measurements.write();
+        if let Some(info) = measurements.by_id.remove(&id) {
+            measurements.hold(0, info.memory_bytes());
+            if measurements.by_name.get(&info.name) == Some(&id) {
+                measurements.by_name.remove(&info.name);
+            }
         }
     }
 }
@@ -193,7 +239,8 @@ mod tests {
 
     #[test]
     fn a_removed_name_can_come_back_as_another() {
-        let schema = Schema::default();
+        let budget = Budget::unlimited();
+        let schema = Schema::new(&budget);
         let info = |id| Arc::new(MeasurementInfo::new(MeasurementId(id), "m"));
         schema.publish([info(1)]);
         schema.remove(MeasurementId(1));
@@ -201,5 +248,22 @@ mod tests {
         schema.publish([info(2)]);
         schema.remove(MeasurementId(1));
         assert_eq!(schema.by_name("m").unwrap().id, MeasurementId(2));
+        assert!(budget.total_bytes() > 0);
+        schema.remove(MeasurementId(2));
+        assert_eq!(budget.total_bytes(), 0);
+    }
+
+    #[test]
+    fn descriptions_take_a_part_of_the_memory_at_most() {
+        let schema = Schema::new(&Budget::new(64 << 10));
+        let mut count = 0;
+        while schema.has_room() {
+            let info = MeasurementInfo::new(MeasurementId(count), &format!("measurement {count}"));
+            schema.publish([Arc::new(info)]);
+            count += 1;
+        }
+        assert!((10..80).contains(&count), "{count}");
+        schema.remove(MeasurementId(0));
+        assert!(schema.has_room(), "after a drop there is room again");
     }
 }

@@ -118,6 +118,13 @@ pub enum RefusalReason {
         /// The limit.
         limit: usize,
     },
+    /// A new measurement or field beyond the memory that descriptions of them may take.
+    SchemaMemory {
+        /// Measurement of the point.
+        measurement: Box<str>,
+        /// Key of the new field.
+        field: Box<str>,
+    },
 }
 
 impl fmt::Display for RefusalReason {
@@ -166,6 +173,11 @@ impl fmt::Display for RefusalReason {
                 f,
                 "max-values-per-tag limit exceeded ({values}/{limit}): \
                  measurement=\"{measurement}\" tag=\"{tag}\" value=\"{value}\""
+            ),
+            SchemaMemory { measurement, field } => write!(
+                f,
+                "no memory for the new field \"{field}\" of measurement \"{measurement}\": \
+                 names of measurements and fields take all that memory.limit allows them"
             ),
             FieldsLimit { measurement, field, fields, limit } => write!(
                 f,

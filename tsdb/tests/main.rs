@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // tests: a failure is a panic, seeds are shown
 
+mod backfill;
 mod backup;
 mod crash;
 mod history;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Plan;
+use crate::budget::Reservation;
 use crate::flush::merge_of;
 use crate::hooks::{Hooks, InputEntry, MergeContext};
 use crate::key::Seq;
@@ -12,10 +13,17 @@ use crate::levels::{RunCursor, TableFile, Version};
 use crate::outputs::{DurableOutputs, OutputOptions, Outputs};
 use crate::scan::Cursor;
 use crate::scan::merging::MergingCursor;
+use crate::table::WINDOW_BYTES;
 use crate::{Error, Result};
 
 /// Input bytes between two looks at whether the job was cancelled.
 const CHECK_BYTES: u64 = 1 << 20;
+
+/// What a cursor holds: its window, a block, a block of the index.
+const CURSOR_BYTES: u64 = WINDOW_BYTES as u64 + (64 << 10);
+
+/// Entries between two looks at what the job holds, unless one has a body.
+const MEMORY_CHECK_ENTRIES: u64 = 256;
 
 /// How far a job is; read by others while it runs.
 #[derive(Debug, Default)]
@@ -42,6 +50,9 @@ pub struct Job<'a> {
     pub progress: &'a Progress,
     /// Asked every MiB.
     pub is_cancelled: &'a dyn Fn() -> bool,
+    /// Told what it holds. It goes on whatever the budget says: it makes room, and what it holds
+    /// has a bound.
+    pub memory: Reservation,
 }
 
 /// The tables of `plan` in `version`, by run, newest run first.
@@ -63,7 +74,7 @@ pub fn input_tables(plan: &Plan, version: &Version) -> Vec<Vec<Arc<TableFile>>> 
 /// # Errors
 /// `Cancelled` when asked to stop; otherwise what reading, merging or writing says. No output is
 /// left behind.
-pub fn run(job: Job<'_>) -> Result<DurableOutputs> {
+pub fn run(mut job: Job<'_>) -> Result<DurableOutputs> {
     let context = MergeContext {
         is_flush: false,
         is_bottom: job.plan.is_bottom,
@@ -76,13 +87,19 @@ pub fn run(job: Job<'_>) -> Result<DurableOutputs> {
     let cursors = inputs.map(|tables| Box::new(RunCursor::new(tables, false)) as Box<dyn Cursor>);
     let mut cursor = MergingCursor::new(cursors.collect());
     cursor.seek_first()?;
+    let cursors_bytes = job.plan.inputs.len() as u64 * CURSOR_BYTES;
     let (mut bytes, mut entries) = (0, 0);
     while cursor.valid() {
         let (key, seq, kind, value) = (cursor.key(), cursor.seq(), cursor.kind(), cursor.value());
         let body = cursor.body();
         bytes += (key.len() + value.len() + body.as_ref().map_or(0, |body| body.len())) as u64;
         entries += 1;
+        let is_large = body.is_some();
         merge.entry(InputEntry { key, seq, kind, value, body }, &mut outputs)?;
+        if is_large || entries % MEMORY_CHECK_ENTRIES == 0 {
+            let held = merge.held_bytes() + outputs.memory_bytes();
+            job.memory.resize_anyway(cursors_bytes + held);
+        }
         if bytes >= CHECK_BYTES {
             job.progress.read_bytes.fetch_add(std::mem::take(&mut bytes), Ordering::Relaxed);
             job.progress.read_entries.fetch_add(std::mem::take(&mut entries), Ordering::Relaxed);

@@ -182,6 +182,10 @@ impl EntryMerge for KeepMerge {
     fn finish(&mut self, out: &mut dyn EntrySink) -> Result<()> {
         self.write_key(out)
     }
+
+    fn held_bytes(&self) -> u64 {
+        (self.values.capacity() + 64 * self.ends.capacity()) as u64
+    }
 }
 
 #[cfg(test)]

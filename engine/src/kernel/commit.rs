@@ -15,11 +15,12 @@
 //! - a memtable is sealed only under the commit lock, so its records are those of a range of
 //!   sequence numbers, and `enter` precedes the seal.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Commits, Kernel};
+use super::{Commits, Entering, Kernel};
 use crate::background::Step;
 use crate::batch::WriteBatch;
 use crate::key::{Kind, Op, Seq};
@@ -28,6 +29,10 @@ use crate::options::Durability;
 use crate::publish::SLOTS;
 use crate::wal::LogPosition;
 use crate::{Error, Result};
+
+/// Memory that a batch takes once applied, as a multiple of its bytes: rows of packed numbers
+/// unfold, and a small key costs its place in a list.
+const MEMTABLE_FACTOR: u64 = 4;
 
 /// Bytes of log between two looks at how much of it memtables pin.
 const WAL_CHECK_BYTES: u64 = 1 << 20;
@@ -90,11 +95,12 @@ impl Kernel {
             return Ok(Commit { kernel: self.clone(), seq, position, durability });
         }
         self.pace(&touched);
-        self.admit(batch.bytes().len() as u64)?;
+        let entering = self.admit(batch.bytes().len() as u64 * MEMTABLE_FACTOR)?;
         let (seq, position, is_long) = self.number(batch, &mut touched)?;
         let applied = Applied { kernel: self, touched: &touched, seq };
         apply(batch, &touched, seq);
         let is_full = applied.finish();
+        drop(entering);
         if is_full {
             self.seal_largest(FlushReason::Size);
         }
@@ -170,26 +176,34 @@ impl Kernel {
         self.counters.delay_ns.fetch_add(waited, Ordering::Relaxed);
     }
 
-    /// Stalls while memtables hold more than they may, for a bounded time.
-    fn admit(self: &Arc<Self>, batch_bytes: u64) -> Result<()> {
+    /// Stalls while memtables hold more than they may, for a bounded time. What comes back holds
+    /// room for `bytes` until the batch is applied: many writers at once do not all take the same.
+    fn admit(self: &Arc<Self>, bytes: u64) -> Result<Entering<'_>> {
         let budget = &self.options.budget;
+        let entering = Cell::new(None);
         let has_room = || {
+            let (others, room) = self.memory.enter(bytes);
             let total = self.memory.total();
-            let is_within = total + batch_bytes <= self.options.memtable_bytes_hard;
+            let is_within = total + others + bytes <= self.options.memtable_bytes_hard;
             // When the process is over its budget, memtables give what they can; and an empty
             // store takes any batch within its limit.
             let is_lean = total <= self.options.memtable_bytes_max / 4;
-            total == 0 || is_within && (is_lean || budget.total_bytes() <= budget.limit_bytes())
+            let has_room = total + others == 0
+                || is_within && (is_lean || budget.total_bytes() <= budget.limit_bytes());
+            if has_room {
+                entering.set(Some(room));
+            }
+            has_room
         };
-        if has_room() {
-            return Ok(());
+        if !has_room() {
+            self.counters.stalls.fetch_add(1, Ordering::Relaxed);
+            let start = self.options.clock.monotonic_ns();
+            let outcome = self.stall(&has_room);
+            let waited = self.options.clock.monotonic_ns().saturating_sub(start);
+            self.counters.stall_ns.fetch_add(waited, Ordering::Relaxed);
+            outcome?;
         }
-        self.counters.stalls.fetch_add(1, Ordering::Relaxed);
-        let start = self.options.clock.monotonic_ns();
-        let outcome = self.stall(&has_room);
-        let waited = self.options.clock.monotonic_ns().saturating_sub(start);
-        self.counters.stall_ns.fetch_add(waited, Ordering::Relaxed);
-        outcome
+        Ok(entering.take().expect("set when there was room"))
     }
 
     fn stall(self: &Arc<Self>, has_room: &dyn Fn() -> bool) -> Result<()> {

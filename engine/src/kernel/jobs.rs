@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 
 use super::Kernel;
 use crate::background::Step;
+use crate::budget::Share;
 use crate::compaction::Claim;
 use crate::compaction::pick::{self, Plan, pick_all};
 use crate::compaction::run::{self as compaction_run, Job, Progress};
@@ -124,7 +125,8 @@ impl Kernel {
         let is_bottom = picture.version.is_empty();
         let options = self.output_options(keyspace, false, is_bottom);
         let memtable = slot.memtable.clone();
-        let outputs = flush::run(memtable, &keyspace.hooks, snapshots, is_bottom, options)?;
+        let memory = self.options.budget.reserve_anyway(Share::Compaction, 0);
+        let outputs = flush::run(memtable, &keyspace.hooks, snapshots, is_bottom, options, memory)?;
         self.install_flush(keyspace, slot, outputs)
     }
 
@@ -271,6 +273,7 @@ impl Kernel {
                 outputs: self.output_options(keyspace, plan.is_final, plan.is_bottom),
                 progress: &progress,
                 is_cancelled,
+                memory: self.options.budget.reserve_anyway(Share::Compaction, 0),
             };
             compaction_run::run(job)
                 .and_then(|out| self.install_merge(keyspace, version, plan, out))

@@ -24,32 +24,53 @@ impl Kernel {
         }
     }
 
-    pub fn create_keyspace(&self, name: &str, options: &KeyspaceOptions) -> Result<Keyspace> {
+    /// Makes those of `names` that do not exist, with one edit; gives all of them, in order.
+    pub fn create_keyspaces(
+        &self,
+        names: &[String],
+        options: &KeyspaceOptions,
+    ) -> Result<Vec<Keyspace>> {
         self.check_writable()?;
-        self.check_name(name)?;
+        names.iter().try_for_each(|name| self.check_name(name))?;
         let mut manifest = self.manifest.lock();
-        {
+        let mut missing: Vec<&String> = {
             let registry = self.registry.read();
-            if let Some(keyspace) = registry.by_name.get(name).and_then(|id| registry.get(*id)) {
-                return Ok(keyspace.handle());
+            names.iter().filter(|name| !registry.by_name.contains_key(name.as_str())).collect()
+        };
+        missing.sort_unstable();
+        missing.dedup();
+        if let [first, ..] = missing[..] {
+            let (limit, got) = (self.options.keyspaces_max, self.registry.read().by_name.len());
+            if got + missing.len() > limit {
+                let (limit, got) = (limit as u64, (got + missing.len()) as u64);
+                return Err(Error::Limit { what: "keyspaces", limit, got });
             }
-            let (limit, got) = (self.options.keyspaces_max as u64, registry.by_name.len() as u64);
-            if got >= limit {
-                return Err(Error::Limit { what: "keyspaces", limit, got: got + 1 });
+            let reason = match missing.len() {
+                1 => format!("create {first}"),
+                count => format!("create {first} and {} more", count - 1),
+            };
+            let mut edit = Edit::new(self.options.clock.unix_ns(), reason);
+            let next = manifest.state().next_keyspace;
+            let made: Vec<Keyspace> = (next.0..)
+                .zip(&missing)
+                .map(|(id, name)| Keyspace { id: KeyspaceId(id), name: name.as_str().into() })
+                .collect();
+            for Keyspace { id, name } in &made {
+                edit.add_keyspace(*id, name.clone(), options.policy, options.compression);
+            }
+            manifest.commit(edit).map_err(|error| self.fail(error))?;
+            let policy = options.policy.unwrap_or(self.options.policy);
+            let mut registry = self.registry.write();
+            for keyspace in made {
+                let hooks = self.options.hooks.hooks(&keyspace.name);
+                let version = Version::default();
+                let compression = options.compression;
+                registry.insert(KeyspaceState::new(keyspace, hooks, compression, policy, version));
             }
         }
-        let id = manifest.state().next_keyspace;
-        let name: Arc<str> = name.into();
-        let mut edit = Edit::new(self.options.clock.unix_ns(), format!("create {name}"));
-        edit.add_keyspace(id, name.clone(), options.policy, options.compression);
-        manifest.commit(edit).map_err(|error| self.fail(error))?;
-        let hooks = self.options.hooks.hooks(&name);
-        let policy = options.policy.unwrap_or(self.options.policy);
-        let keyspace = Keyspace { id, name };
-        let state =
-            KeyspaceState::new(keyspace, hooks, options.compression, policy, Version::default());
-        self.registry.write().insert(state.clone());
-        Ok(state.handle())
+        let registry = self.registry.read();
+        let found = names.iter().filter_map(|name| registry.get(*registry.by_name.get(&**name)?));
+        Ok(found.map(|keyspace| keyspace.handle()).collect())
     }
 
     pub fn check_name(&self, name: &str) -> Result<()> {

@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
+use firndb_engine::budget::Reservation;
 use firndb_tsdb::model::{Batch, Timestamp};
 use firndb_tsdb::write::{Refusal, WriteSummary};
 use firndb_tsdb::{Database, Error};
 
 use super::IngestState;
 use crate::body::{self, BodyError, Received};
-use crate::line_protocol::{self, LineError, Parsed};
+use crate::line_protocol::{self, LineError, Parsed, Place};
 use crate::metrics::{Protocol, Rejection};
 use crate::precision::Precision;
 
@@ -19,9 +20,15 @@ use crate::precision::Precision;
 const LINES_MAX: usize = 100;
 /// Bytes of each line that it repeats.
 const LINE_BYTES_MAX: usize = 200;
-/// Memory that the points of a text take, as a multiple of its bytes: what lines of ten fields
-/// need. The true size is charged as soon as it is known.
-const BATCH_FACTOR: u64 = 3;
+/// Memory that a piece of text takes on its way into the store, as a multiple of its bytes: its
+/// points, three times for lines of ten fields, and twice for the batch made of them. What the
+/// points really take is charged as soon as it is known.
+const WORK_FACTOR: u64 = 5;
+/// What the batch made of a piece takes.
+const BATCH_FACTOR: u64 = 2;
+/// Bytes of text parsed and stored at once: this part of the memory there is, within bounds.
+const PIECE_PART: u64 = 64;
+const PIECE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=8 << 20;
 
 /// What a request asks for.
 pub(super) struct WriteRequest {
@@ -91,11 +98,48 @@ pub(super) async fn run(
     body: Body,
     request: WriteRequest,
 ) -> Result<Report, Failure> {
+    // Admitted with all it needs: or many bodies would be taken in, and none could be parsed.
+    let work = match body::admit(&state.budget, state.work_bytes(body::announced_bytes(&headers))) {
+        Ok(work) => work,
+        Err(error) => {
+            body::refuse(&headers, body, false).await;
+            return Err(state.refused_body(error));
+        }
+    };
     let received = body::receive(&headers, body, &state.limits, &state.budget).await;
     let received = received.map_err(|error| state.refused_body(error))?;
     // The commit waits for an fsync: not on a thread that other connections need.
-    let stored = tokio::task::spawn_blocking(move || state.store(received, &request)).await;
+    let stored = tokio::task::spawn_blocking(move || state.store(received, work, &request)).await;
     stored.unwrap_or(Err(Failure::Internal))
+}
+
+/// What became of the lines of a text.
+#[derive(Default)]
+struct Outcome {
+    unparsed: Vec<LineError>,
+    unparsed_count: u64,
+    has_points: bool,
+    summary: WriteSummary,
+    refused_count: u64,
+}
+
+impl Outcome {
+    /// Adds what became of a piece; of the bad lines as many are kept as a report may name.
+    fn add(&mut self, parsed: Parsed<'_>, summary: WriteSummary) {
+        self.has_points |= !parsed.batch.points.is_empty();
+        self.unparsed_count += parsed.error_count;
+        let room = LINES_MAX.saturating_sub(self.unparsed.len());
+        self.unparsed.extend(parsed.errors.into_iter().take(room));
+        self.summary.written += summary.written;
+        self.refused_count += summary.refused.len() as u64;
+        let all = &mut self.summary;
+        for (all, more) in
+            [(&mut all.refused, summary.refused), (&mut all.stripped, summary.stripped)]
+        {
+            let room = LINES_MAX.saturating_sub(all.len());
+            all.extend(more.into_iter().take(room));
+        }
+    }
 }
 
 impl IngestState {
@@ -111,10 +155,26 @@ impl IngestState {
         Failure::Body(error)
     }
 
-    fn store(&self, received: Received, request: &WriteRequest) -> Result<Report, Failure> {
-        let mut text = received.text(&self.limits).map_err(|error| self.refused_body(error))?;
+    fn piece_bytes(&self) -> u64 {
+        let part = self.budget.limit_bytes() / PIECE_PART;
+        part.clamp(*PIECE_BYTES.start(), *PIECE_BYTES.end())
+    }
+
+    /// What a text of `text_bytes` needs beside itself.
+    fn work_bytes(&self, text_bytes: u64) -> u64 {
+        text_bytes.min(self.piece_bytes()) * WORK_FACTOR
+    }
+
+    fn store(
+        &self,
+        received: Received,
+        mut work: Reservation,
+        request: &WriteRequest,
+    ) -> Result<Report, Failure> {
+        let text = received.text(&self.limits).map_err(|error| self.refused_body(error))?;
         let text_bytes = text.bytes.len() as u64;
-        if !text.memory.try_grow(text_bytes * BATCH_FACTOR) {
+        let more = self.work_bytes(text_bytes).saturating_sub(work.bytes());
+        if !work.try_grow(more) {
             return Err(self.refused_body(BodyError::Overloaded));
         }
         let database = self.tsdb.database(&request.database);
@@ -122,28 +182,71 @@ impl IngestState {
             let name = request.database.clone();
             return Err(Failure::Store(Error::DatabaseNotFound { name }));
         }
-        let (start_ns, now) = (self.clock.monotonic_ns(), self.clock.unix_ns());
-        let parsed = line_protocol::parse(&text.bytes, request.precision, now, |series| {
-            database.as_ref().and_then(|database| database.known_series(series))
-        });
-        let parsed_ns = self.clock.monotonic_ns();
-        text.memory.resize_anyway(text.bytes.capacity() as u64 + size_of_batch(&parsed.batch));
-        self.metrics.parse_ns.record(parsed_ns.saturating_sub(start_ns));
         self.metrics.text_bytes.fetch_add(text_bytes, Ordering::Relaxed);
-        self.metrics.reject(Rejection::Parse, parsed.error_count);
+        let now = self.clock.unix_ns();
+        let outcome = self.store_pieces(&text.bytes, database, work, request, now)?;
+        self.metrics.reject(Rejection::Parse, outcome.unparsed_count);
+        Ok(report(outcome, &text.bytes, request.wants_lines))
+    }
 
-        let mut summary = WriteSummary::default();
-        let keeps_all_out = request.is_all_or_nothing && parsed.error_count > 0;
-        if !parsed.batch.points.is_empty() && !keeps_all_out {
-            let database = match database {
-                Some(database) => database,
-                None => {
-                    self.tsdb.create_database(&request.database, None).map_err(Failure::Store)?
-                }
-            };
-            summary = self.write(&database, request, &parsed.batch, now)?;
+    fn store_pieces(
+        &self,
+        text: &[u8],
+        mut database: Option<Arc<Database>>,
+        mut work: Reservation,
+        request: &WriteRequest,
+        now: Timestamp,
+    ) -> Result<Outcome, Failure> {
+        let is_one_piece = text.len() as u64 <= self.piece_bytes();
+        if request.is_all_or_nothing && !is_one_piece {
+            let mut checked = Outcome::default();
+            let mut place = Place::default();
+            while place.at < text.len() {
+                let parsed = self.parse(text, &mut place, database.as_deref(), request, now);
+                checked.add(parsed, WriteSummary::default());
+            }
+            if checked.unparsed_count > 0 {
+                return Ok(checked);
+            }
         }
-        Ok(report(parsed, &summary, &text.bytes, request.wants_lines))
+        let (mut outcome, mut place) = (Outcome::default(), Place::default());
+        while place.at < text.len() {
+            let parsed = self.parse(text, &mut place, database.as_deref(), request, now);
+            let piece_bytes = self.piece_bytes().min(text.len() as u64);
+            work.resize_anyway(size_of_batch(&parsed.batch) + BATCH_FACTOR * piece_bytes);
+            let mut summary = WriteSummary::default();
+            let keeps_all_out = request.is_all_or_nothing && parsed.error_count > 0;
+            if !parsed.batch.points.is_empty() && !keeps_all_out {
+                let database = match &mut database {
+                    Some(database) => database,
+                    none => {
+                        let made = self.tsdb.create_database(&request.database, None);
+                        none.insert(made.map_err(Failure::Store)?)
+                    }
+                };
+                summary = self.write(database, request, &parsed.batch, now)?;
+            }
+            outcome.add(parsed, summary);
+        }
+        Ok(outcome)
+    }
+
+    /// Parses the piece at `place`.
+    fn parse<'t>(
+        &self,
+        text: &'t [u8],
+        place: &mut Place,
+        database: Option<&Database>,
+        request: &WriteRequest,
+        now: Timestamp,
+    ) -> Parsed<'t> {
+        let start_ns = self.clock.monotonic_ns();
+        let piece_bytes = usize::try_from(self.piece_bytes()).unwrap_or(usize::MAX);
+        let known = |series: &[u8]| database.and_then(|database| database.known_series(series));
+        let precision = request.precision;
+        let parsed = line_protocol::parse_piece(text, place, piece_bytes, precision, now, known);
+        self.metrics.parse_ns.record(self.clock.monotonic_ns().saturating_sub(start_ns));
+        parsed
     }
 
     fn write(
@@ -173,17 +276,18 @@ fn size_of_batch(batch: &Batch<'_>) -> u64 {
         + size_of_val(batch.tags.as_slice())) as u64
 }
 
-fn report(parsed: Parsed<'_>, summary: &WriteSummary, text: &[u8], wants_lines: bool) -> Report {
+fn report(outcome: Outcome, text: &[u8], wants_lines: bool) -> Report {
+    let summary = &outcome.summary;
     let first = summary.refused.first().or(summary.stripped.first());
-    let lines = if wants_lines { bad_lines(&parsed.errors, summary, text) } else { Vec::new() };
+    let lines = if wants_lines { bad_lines(&outcome.unparsed, summary, text) } else { Vec::new() };
     Report {
         stored: summary.written,
-        has_points: !parsed.batch.points.is_empty(),
-        unparsed: parsed.errors,
-        unparsed_count: parsed.error_count,
-        refused_count: summary.refused.len() as u64,
+        has_points: outcome.has_points,
+        unparsed_count: outcome.unparsed_count,
+        refused_count: outcome.refused_count,
         refusal: first.map(|refusal| refusal.reason.to_string()),
         lines,
+        unparsed: outcome.unparsed,
     }
 }
 

@@ -1,12 +1,13 @@
 //! A plan over a stored measurement: its series, their tags, its schema, and what is pinned.
 
+use firndb_engine::budget::Reservation;
 use firndb_tsdb::model::{SeriesId, TagSet};
 use firndb_tsdb::{Database, FieldInfo, MeasurementInfo};
 
 use super::context::Context;
 use super::division::{Division, Target, Use};
 use super::resolve::{Resolved, Schema, SourceField};
-use super::shared::{Shared, needs_tags};
+use super::shared::{Shared, grow, needs_tags, reserve};
 use super::source::StoreInput;
 use super::stream::SeriesStream;
 use super::windowed;
@@ -39,13 +40,15 @@ pub fn start(
     if series.is_empty() {
         return Ok(SeriesStream::empty());
     }
+    let mut held = reserve(&context.means(), 0)?;
     let tags = match needs_tags(plan, &resolved) {
-        true => tags(context, &database, &series)?,
+        true => tags(context, &database, &series, &mut held)?,
         false => Vec::new(),
     };
     let range = windowed::ranges(plan, &resolved).0;
     let target = Target { database: &database, policy, measurement };
-    let input = StoreInput::pin(target, (info.id, &series), plan, &resolved, range, what)?;
+    let mut input = StoreInput::pin(target, (info.id, &series), plan, &resolved, range, what)?;
+    input.tags_held = Some(held);
     let warnings = input.warnings.clone();
     let (means, plan, input) = (context.means(), plan.clone(), Box::new(input));
     let shared = Shared::new(means, plan, resolved, input, tags, series.len(), &schema.tags);
@@ -79,14 +82,29 @@ fn schema(info: &MeasurementInfo) -> Schema {
     Schema { fields: info.fields.iter().map(field).collect(), tags: info.tag_keys.clone() }
 }
 
-fn tags(context: &Context, database: &Database, series: &[SeriesId]) -> Result<Vec<TagSet>> {
+/// The tags of all series; what they take, and the groups made of them, is added to `held`.
+fn tags(
+    context: &Context,
+    database: &Database,
+    series: &[SeriesId],
+    held: &mut Reservation,
+) -> Result<Vec<TagSet>> {
     let mut tags = Vec::with_capacity(series.len());
+    let mut bytes = 0;
     for (at, series) in series.iter().enumerate() {
         if at % 1024 == 0 {
             context.check()?;
+            grow(held, bytes)?;
         }
         // A series dropped since it was listed has no tags, and no rows either.
-        tags.push(database.series_key(*series)?.map(|(_, tags)| tags).unwrap_or_default());
+        let of_series = database.series_key(*series)?.map(|(_, tags)| tags).unwrap_or_default();
+        let texts = of_series.iter().map(|(key, value)| key.len() + value.len() + TAG_BYTES);
+        bytes += (2 * texts.sum::<usize>() + TAG_BYTES) as u64;
+        tags.push(of_series);
     }
+    grow(held, bytes)?;
     Ok(tags)
 }
+
+/// What a tag takes beside its texts.
+const TAG_BYTES: usize = 80;

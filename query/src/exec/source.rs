@@ -7,6 +7,7 @@
 //! Per series the pieces of all stretches follow each other in order of time, whichever source
 //! they come from.
 
+use firndb_engine::budget::Reservation;
 use firndb_tsdb::chunk::Stats;
 use firndb_tsdb::model::{Columns, FieldId, MeasurementId, SeriesId, TimeRange};
 use firndb_tsdb::{ChunkPiece, Scan, ScanRequest, SeriesScan};
@@ -30,6 +31,8 @@ pub struct StoreInput {
     need: Need,
     /// Where the answer is not exact.
     pub warnings: Warnings,
+    /// For the tags of its series, while the query runs.
+    pub tags_held: Option<Reservation>,
 }
 
 impl StoreInput {
@@ -64,7 +67,15 @@ impl StoreInput {
         if division.is_raw() {
             let (spans, levels) = (Vec::new(), Vec::new());
             let (need, warnings) = (division.need, Warnings::default());
-            return Ok(StoreInput { points, spans, levels, layout, need, warnings });
+            return Ok(StoreInput {
+                points,
+                spans,
+                levels,
+                layout,
+                need,
+                warnings,
+                tags_held: None,
+            });
         }
         let warnings = division.warnings(plan, resolved);
         let mut levels = Vec::with_capacity(division.covers.len());
@@ -80,7 +91,7 @@ impl StoreInput {
             });
         }
         let Division { spans, need, .. } = division;
-        Ok(StoreInput { points, spans, levels, layout, need, warnings })
+        Ok(StoreInput { points, spans, levels, layout, need, warnings, tags_held: None })
     }
 }
 

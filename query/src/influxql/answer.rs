@@ -55,7 +55,7 @@ pub fn answer(statement: &Statement, scope: &Scope<'_>, context: &Context) -> Re
 }
 
 fn select(select: &Select, scope: &Scope<'_>, context: &Context) -> Result<Answer> {
-    let Query { plans, time_column, zone } = lower(select, scope)?;
+    let Query { plans, time_column, zone, held: _held } = lower(select, scope)?;
     let mut parts = Parts::Running {
         context: Box::new(context.clone()),
         current: None,

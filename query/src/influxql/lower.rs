@@ -20,6 +20,7 @@ mod expression;
 use std::sync::Arc;
 
 use chrono_tz::Tz;
+use firndb_engine::budget::{Reservation, Share};
 use firndb_tsdb::model::{FieldType, Timestamp};
 use firndb_tsdb::{Database, MeasurementFilter, MeasurementInfo, NameFilter, Tsdb};
 
@@ -60,7 +61,12 @@ pub struct Query {
     pub time_column: String,
     /// Zone in which times are written.
     pub zone: Option<Tz>,
+    /// For the plans.
+    pub held: Reservation,
 }
+
+/// What a column of a plan takes: its name and its bound expression.
+const COLUMN_BYTES: u64 = 256;
 
 /// A measurement that a query reads.
 struct Target {
@@ -80,6 +86,11 @@ pub fn lower(select: &Select, scope: &Scope<'_>) -> Result<Query> {
     let targets = targets(&select.sources, scope)?;
     let group = dimensions.group(&targets);
     let columns = columns::expand(&select.fields, &targets, &group)?;
+    // A wildcard gives every measurement the columns of all of them.
+    let needed_bytes = (targets.len() as u64 * columns.count() as u64).saturating_mul(COLUMN_BYTES);
+    let budget = &scope.tsdb.store().options().budget;
+    let held = budget.try_reserve(Share::Queries, needed_bytes);
+    let held = held.ok_or(Error::Memory { needed_bytes })?;
     let mut plans = Vec::with_capacity(targets.len());
     for target in targets {
         let mut resolver = expression::Resolver::new(&target.info, dimensions.window.as_ref());
@@ -110,7 +121,7 @@ pub fn lower(select: &Select, scope: &Scope<'_>) -> Result<Query> {
             now: scope.now,
         });
     }
-    Ok(Query { plans, time_column: columns.time, zone: select.tz })
+    Ok(Query { plans, time_column: columns.time, zone: select.tz, held })
 }
 
 fn fill(fill: ast::Fill) -> plan::Fill {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use firndb_engine::budget::{Budget, Reservation, Share};
 use firndb_tsdb::model::{SeriesId, TagPredicate, TagSet};
 use firndb_tsdb::{Database, MeasurementFilter, MeasurementInfo, NameFilter};
 
@@ -104,15 +105,47 @@ struct Schema<'a> {
     database: Arc<Database>,
     measurements: Vec<Arc<MeasurementInfo>>,
     tags: Option<TagPredicate>,
+    budget: Budget,
+}
+
+/// What a text of an answer takes beside itself, in a row and in the column made of it.
+const TEXT_BYTES: usize = 64;
+
+/// Texts of an answer that are collected, charged as they grow.
+struct Texts {
+    held: Reservation,
+    bytes: u64,
+}
+
+impl Texts {
+    fn new(budget: &Budget) -> Result<Texts> {
+        let held = budget.try_reserve(Share::Queries, 0);
+        Ok(Texts { held: held.ok_or(Error::Memory { needed_bytes: 0 })?, bytes: 0 })
+    }
+
+    /// Another text; told to the budget every 64 KiB.
+    fn add(&mut self, text: &str) -> Result<()> {
+        self.bytes += (2 * text.len() + TEXT_BYTES) as u64;
+        let more = self.bytes.saturating_sub(self.held.bytes());
+        if more >= 64 << 10 && !self.held.try_grow(more) {
+            return Err(Error::Memory { needed_bytes: self.bytes });
+        }
+        Ok(())
+    }
 }
 
 impl<'a> Schema<'a> {
     fn of(show: &'a Show, scope: &Scope<'_>) -> Result<Schema<'a>> {
         let database = scope.database(show.database.as_deref())?;
-        Schema::of_database(show, database)
+        Schema::of_database(show, database, scope)
     }
 
-    fn of_database(show: &'a Show, database: Arc<Database>) -> Result<Schema<'a>> {
+    fn of_database(
+        show: &'a Show,
+        database: Arc<Database>,
+        scope: &Scope<'_>,
+    ) -> Result<Schema<'a>> {
+        let budget = scope.tsdb.store().options().budget.clone();
         let tags = condition(show)?;
         let mut found = Vec::new();
         if show.sources.is_empty() {
@@ -124,7 +157,7 @@ impl<'a> Schema<'a> {
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
         found.dedup_by(|a, b| a.name == b.name);
-        Ok(Schema { show, database, measurements: found, tags })
+        Ok(Schema { show, database, measurements: found, tags, budget })
     }
 
     /// A table per measurement that has rows.
@@ -153,11 +186,16 @@ impl<'a> Schema<'a> {
     }
 
     fn tag_values(&self, wanted: &KeyFilter) -> Result<Vec<Series>> {
+        let mut texts = Texts::new(&self.budget)?;
         self.per_measurement(&["key", "value"], |info| {
             let mut rows = Vec::new();
             for key in info.tag_keys.iter().filter(|key| wanted.matches(key)) {
                 let values = self.database.tag_values(&info.name, key, self.tags.as_ref())?;
-                rows.extend(values.into_iter().map(|value| vec![key.clone(), value]));
+                for value in values {
+                    texts.add(key)?;
+                    texts.add(&value)?;
+                    rows.push(vec![key.clone(), value]);
+                }
             }
             Ok(rows)
         })
@@ -178,11 +216,14 @@ impl<'a> Schema<'a> {
 
     fn series(&self) -> Result<Vec<Series>> {
         let mut keys = Vec::new();
+        let mut texts = Texts::new(&self.budget)?;
         for info in &self.measurements {
             let begin = keys.len();
             for series in self.series_of(info)? {
                 if let Some((measurement, tags)) = self.database.series_key(series)? {
-                    keys.push(series_key(&measurement, &tags));
+                    let key = series_key(&measurement, &tags);
+                    texts.add(&key)?;
+                    keys.push(key);
                 }
             }
             keys[begin..].sort();
@@ -236,7 +277,7 @@ fn cardinality(show: &Show, of: &Counted, exact: bool, scope: &Scope<'_>) -> Res
         }
         Counted::Measurements => {
             let column = if exact || !plain { "count" } else { "cardinality estimation" };
-            let schema = Schema::of_database(show, database)?;
+            let schema = Schema::of_database(show, database, scope)?;
             let mut count = 0;
             for info in &schema.measurements {
                 let counts = schema.tags.is_none() || !schema.series_of(info)?.is_empty();
@@ -244,7 +285,7 @@ fn cardinality(show: &Show, of: &Counted, exact: bool, scope: &Scope<'_>) -> Res
             }
             Ok(number(column, count))
         }
-        of => Schema::of_database(show, database)?.counts(of),
+        of => Schema::of_database(show, database, scope)?.counts(of),
     }
 }
 

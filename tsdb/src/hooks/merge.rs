@@ -7,13 +7,18 @@
 //!    joins the rows still open; full chunks are cut from these and encoded.
 //! 3. At the end of a series, or before a chunk that goes out undecoded, what is open goes out.
 //!
+//! A group may go on for the whole series: late points bridge chunk to chunk. Nothing that comes
+//! later is older than the first timestamp of the chunk at hand, so a group that grew large is cut
+//! there: rows before it are merged, and of chunks that reach past it the rest stays for later.
+//!
 //! A final merge, of a partition whose window is over, decodes what is not cold yet and encodes it
 //! in the cold class. Series that were dropped are left out, and so is what was erased: a chunk
 //! that an erasure touches is decoded even where it lies alone.
 //!
 //! Invariants: outputs of a series do not overlap; an output's sequence number is the newest of
 //! what is in it, so that it wins and loses against chunks outside the job as its inputs would;
-//! memory holds one group and one open chunk.
+//! memory holds the rows of one cut, at most [`GROUP_BYTES_MAX`] and a chunk of each run that
+//! reaches into it, and one open chunk.
 
 use firndb_engine as engine;
 use firndb_engine::hooks::{EntryMerge, EntrySink, InputEntry};
@@ -25,8 +30,11 @@ use crate::erasure::SeriesErasures;
 use crate::keys;
 use crate::left_out::PolicyLeftOut;
 use crate::memtable::cursor::cuts;
-use crate::model::{Columns, SeriesId, Timestamp};
+use crate::model::{Columns, FieldId, SeriesId, TimeRange, Timestamp};
 use crate::reader;
+
+/// Decoded bytes of a group at which it is cut: many chunks, so that few are read twice.
+const GROUP_BYTES_MAX: usize = 4 << 20;
 
 /// The merge of one compaction.
 pub struct PointsMerge {
@@ -38,6 +46,10 @@ pub struct PointsMerge {
     group: Vec<Source>,
     /// Last timestamp of the group.
     group_end: Timestamp,
+    /// Decoded bytes of what joined the group since it was cut.
+    group_bytes: usize,
+    /// At which it is cut.
+    group_bytes_max: usize,
     open: Columns,
     open_seq: Seq,
 }
@@ -51,6 +63,27 @@ struct Source {
     body: Body,
     /// Whether an erasure takes some of it.
     is_touched: bool,
+    /// First timestamp that was not merged yet.
+    from: Timestamp,
+}
+
+impl Source {
+    /// Bytes of its rows when decoded, as far as the head tells: text is counted as packed.
+    fn decoded_bytes(&self) -> usize {
+        let words = self.head.rows() * (self.head.columns().len() + 1);
+        (words * size_of::<u64>()).max(self.body.len())
+    }
+
+    /// Its rows up to `end`, as far as they were not merged yet.
+    fn load_until(&self, end: Timestamp) -> engine::Result<Option<Columns>> {
+        let range = TimeRange::new(self.from, end);
+        if !range.overlaps(&self.head.time_range()) {
+            return Ok(None);
+        }
+        let fields: Vec<FieldId> = self.head.columns().iter().map(|c| c.field).collect();
+        let rows = reader::load(&self.head, &self.body, &fields, range, None)?;
+        Ok((rows.rows() > 0).then_some(rows))
+    }
 }
 
 impl PointsMerge {
@@ -63,6 +96,8 @@ impl PointsMerge {
             series: SeriesId(0),
             group: Vec::new(),
             group_end: Timestamp::MIN,
+            group_bytes: 0,
+            group_bytes_max: GROUP_BYTES_MAX,
             open: Columns::default(),
             open_seq: 0,
         }
@@ -83,27 +118,36 @@ impl PointsMerge {
     }
 
     fn close_group(&mut self, out: &mut dyn EntrySink) -> engine::Result<()> {
-        let mut group = std::mem::take(&mut self.group);
-        if let [source] = &group[..]
+        if let [source] = &self.group[..]
             && !source.is_touched
+            && source.from == Timestamp::MIN
             && self.is_large_enough(&source.head)
         {
+            let source = self.group.pop().expect("there is one");
+            self.group_bytes = 0;
             self.put_open(out)?;
             let body = source.body.read_all()?;
             return out.put(&source.key, source.seq, Kind::Put, &source.head_bytes, Some(&body));
         }
+        self.merge_until(Timestamp::MAX, out)
+    }
+
+    /// Merges the rows of the group up to `end` with what is open; the rest of it stays.
+    fn merge_until(&mut self, end: Timestamp, out: &mut dyn EntrySink) -> engine::Result<()> {
+        let mut group = std::mem::take(&mut self.group);
+        self.group_bytes = 0;
         group.sort_by_key(|source| source.seq);
         let mut columns = Vec::with_capacity(group.len() + 1);
         if self.open.rows() > 0 {
             columns.push(std::mem::take(&mut self.open));
         }
         for source in &group {
-            self.open_seq = self.open_seq.max(source.seq);
-            let mut rows = reader::load_all(&source.head, &source.body)?;
+            let Some(mut rows) = source.load_until(end)? else { continue };
             if source.is_touched {
                 self.erasures.apply(source.seq, &mut rows);
             }
             if rows.rows() > 0 {
+                self.open_seq = self.open_seq.max(source.seq);
                 columns.push(rows);
             }
         }
@@ -112,6 +156,10 @@ impl PointsMerge {
             1 => columns.remove(0),
             _ => merge_columns(&columns),
         };
+        drop(columns);
+        group.retain(|source| source.head.last_timestamp() > end);
+        group.iter_mut().for_each(|source| source.from = end + 1);
+        self.group = group;
         self.put_full(out)
     }
 
@@ -180,19 +228,24 @@ impl EntryMerge for PointsMerge {
         let is_touched = self.erasures.touch(entry.seq, &range, fields);
         if !self.group.is_empty() && first > self.group_end {
             self.close_group(out)?;
+        } else if self.group_bytes >= self.group_bytes_max {
+            self.merge_until(first - 1, out)?;
         }
         self.group_end = match self.group.is_empty() {
             true => head.last_timestamp(),
             false => self.group_end.max(head.last_timestamp()),
         };
-        self.group.push(Source {
+        let source = Source {
             key: entry.key.to_vec(),
             seq: entry.seq,
             head_bytes: entry.value.to_vec(),
             head,
             body,
             is_touched,
-        });
+            from: Timestamp::MIN,
+        };
+        self.group_bytes += source.decoded_bytes();
+        self.group.push(source);
         Ok(())
     }
 
@@ -200,4 +253,14 @@ impl EntryMerge for PointsMerge {
         self.close_group(out)?;
         self.put_open(out)
     }
+
+    fn held_bytes(&self) -> u64 {
+        // Decoded, merged, and encoded.
+        let heads: usize = self.group.iter().map(|source| 4 * source.head_bytes.len()).sum();
+        let open = self.open.rows() * (self.open.columns.len() + 1) * size_of::<u64>();
+        (3 * self.group_bytes.min(2 * self.group_bytes_max) + 2 * open + heads) as u64
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -264,6 +264,22 @@ impl SeriesBuffer {
         })
     }
 
+    /// Spans of time that together hold all rows, each `rows_max` of them but the last.
+    pub fn slices(&self, rows_max: usize, shapes: &impl Shapes) -> Vec<TimeRange> {
+        let rows = self.head.rows.len() / self.width(&self.head, shapes);
+        if self.more.is_none() && rows <= rows_max {
+            return vec![self.span()];
+        }
+        let mut times: Vec<Timestamp> = self.places(shapes).map(|place| place.timestamp).collect();
+        if !self.sorted {
+            times.sort_unstable();
+            times.dedup();
+        }
+        let starts = times.iter().step_by(rows_max).copied();
+        let ends = times.iter().skip(rows_max).step_by(rows_max).map(|start| start - 1);
+        starts.zip(ends.chain([self.last])).map(|(a, b)| TimeRange::new(a, b)).collect()
+    }
+
     /// Fields of all rows, ascending, with their types.
     pub fn fields(&self, shapes: &impl Shapes) -> Vec<ShapeField> {
         let mut fields = shapes.fields(self.head.shape).to_vec();

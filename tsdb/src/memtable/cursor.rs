@@ -1,8 +1,9 @@
 //! Chunks of a memtable in key order: what a flush writes.
 //!
 //! Series come in the order of their numbers; the rows of one are sorted, cut into chunks and
-//! encoded when the cursor reaches it, so that a flush holds one series at a time. Every chunk has
-//! the sequence number of the memtable's newest operation.
+//! encoded when the cursor reaches it, some chunks at a time, so that a flush holds the encoded
+//! chunks of one series and the rows of a few of them. Every chunk has the sequence number of the
+//! memtable's newest operation.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,6 +20,9 @@ use crate::model::{Columns, SeriesId, Values};
 /// Most bytes of text in a chunk, unless one row alone has more: a reader of a chunk holds it
 /// whole, and a body's length has 32 bits.
 const CHUNK_TEXT_BYTES_MAX: usize = 4 << 20;
+
+/// Rows taken from the memtable at once.
+const SLICE_ROWS: usize = 8 * ROWS_MAX_HOT;
 
 /// Cuts rows into chunks of at most `rows_max` rows.
 pub fn cuts(columns: &Columns, rows_max: usize) -> Vec<Range<usize>> {
@@ -75,11 +79,17 @@ impl ChunkCursor {
         self.chunk = 0;
         self.chunks.clear();
         let Some(series) = self.series.get(at).copied() else { return };
-        let columns = self.memtable.read_all(series).expect("a listed series has rows");
-        for rows in cuts(&columns, ROWS_MAX_HOT) {
+        for slice in self.memtable.slices(series, SLICE_ROWS) {
+            let columns = self.memtable.read_all(series, slice).expect("a slice has rows");
+            self.encode(series, &columns);
+        }
+    }
+
+    fn encode(&mut self, series: SeriesId, columns: &Columns) {
+        for rows in cuts(columns, ROWS_MAX_HOT) {
             let first = columns.timestamps[rows.start];
             let encoded = if rows.len() == columns.rows() {
-                chunk::encode(&columns, Class::Hot)
+                chunk::encode(columns, Class::Hot)
             } else {
                 chunk::encode(&columns.slice(rows), Class::Hot)
             };

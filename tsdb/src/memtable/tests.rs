@@ -89,3 +89,26 @@ fn several_threads_write_at_once() {
         assert_eq!(columns.timestamps, (0..200).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn slices_hold_every_row_once() {
+    for (rows, step) in [(1i64, 1i64), (7, 1), (100, 1), (100, 37), (64, 63)] {
+        let memtable = PointsMemtable::new();
+        // In order, or all over the place with a few written twice.
+        let times: Vec<i64> = (0..rows).map(|row| row * step % 101).collect();
+        let written: Vec<_> = times.iter().chain(&times[..times.len() / 3]).copied().collect();
+        apply(&memtable, 1, &payload(&written.iter().map(|t| (3, *t, *t)).collect::<Vec<_>>()));
+        let mut sorted = times.clone();
+        sorted.sort_unstable();
+        for slice_rows in [1, 8, 50, 1000] {
+            let mut found = Vec::new();
+            for slice in memtable.slices(SeriesId(3), slice_rows) {
+                let columns = memtable.read_all(SeriesId(3), slice).expect("rows");
+                assert!(columns.rows() <= slice_rows, "{rows} {step} {slice_rows}");
+                found.extend(columns.timestamps);
+            }
+            assert_eq!(found, sorted, "{rows} {step} {slice_rows}");
+        }
+    }
+    assert!(PointsMemtable::new().slices(SeriesId(3), 8).is_empty());
+}

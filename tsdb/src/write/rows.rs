@@ -1,14 +1,18 @@
 //! Rows of a request on their way into payloads, one per partition.
+//!
+//! Partitions that are missing are made when the rows leave, all at once: a backfill that touches
+//! a year of days costs one edit of the manifest, not one a day.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use firndb_engine::batch::WriteBatch;
 
 use crate::Result;
 use crate::memtable::payload::{PayloadWriter, ShapeField};
-use crate::model::{Field, FieldType, SeriesId, Timestamp};
+use crate::model::{Field, FieldType, SeriesId, TimeRange, Timestamp};
 use crate::partition::{Partition, Partitions};
-use crate::retention::RetentionPolicy;
+use crate::retention::{RetentionPolicy, Window};
 
 /// A set of fields as points of the request give them, resolved against the schema.
 #[derive(Debug)]
@@ -52,6 +56,8 @@ pub struct Rows<'d> {
     partitions: &'d Partitions,
     policy: &'d RetentionPolicy,
     targets: Vec<Target>,
+    /// Targets by start of their window.
+    by_start: BTreeMap<i64, usize>,
     /// Index of the target last used.
     last: usize,
     now: Timestamp,
@@ -60,7 +66,10 @@ pub struct Rows<'d> {
 
 #[derive(Debug)]
 struct Target {
-    partition: Arc<Partition>,
+    window: Window,
+    range: TimeRange,
+    /// `None`: to be made.
+    partition: Option<Arc<Partition>>,
     payload: PayloadWriter,
     /// The payload's number of each shape of the request.
     shapes: Vec<Option<u32>>,
@@ -69,7 +78,8 @@ struct Target {
 impl<'d> Rows<'d> {
     /// No rows yet.
     pub fn new(partitions: &'d Partitions, policy: &'d RetentionPolicy, now: Timestamp) -> Self {
-        Rows { partitions, policy, targets: Vec::new(), last: 0, now, bytes: 0 }
+        let (targets, by_start) = (Vec::new(), BTreeMap::new());
+        Rows { partitions, policy, targets, by_start, last: 0, now, bytes: 0 }
     }
 
     /// Adds a row; `number` is the request's number of `shape`.
@@ -79,8 +89,8 @@ impl<'d> Rows<'d> {
         (number, shape): (usize, &RowShape<'_>),
         point: &[Field<'_>],
         timestamp: Timestamp,
-    ) -> Result<()> {
-        let target = self.target(timestamp)?;
+    ) {
+        let target = self.target(timestamp);
         if target.shapes.len() <= number {
             target.shapes.resize(number + 1, None);
         }
@@ -98,25 +108,36 @@ impl<'d> Rows<'d> {
         }
         let grown = payload.bytes().len() - before;
         self.bytes += grown;
-        Ok(())
     }
 
-    fn target(&mut self, timestamp: Timestamp) -> Result<&mut Target> {
-        let fits = |target: &Target| target.partition.range.contains(timestamp);
+    fn target(&mut self, timestamp: Timestamp) -> &mut Target {
+        let fits = |target: &Target| target.range.contains(timestamp);
         if !self.targets.get(self.last).is_some_and(fits) {
-            self.last = match self.targets.iter().position(fits) {
+            let second = timestamp.div_euclid(1_000_000_000);
+            let before = self.by_start.range(..=second).next_back().map(|(_, at)| *at);
+            self.last = match before.filter(|at| fits(&self.targets[*at])) {
                 Some(at) => at,
-                None => {
-                    self.targets.push(Target {
-                        partition: self.partitions.find_or_create(self.policy, timestamp)?,
-                        payload: PayloadWriter::new(timestamp),
-                        shapes: Vec::new(),
-                    });
-                    self.targets.len() - 1
-                }
+                None => self.add_target(timestamp),
             };
         }
-        Ok(&mut self.targets[self.last])
+        &mut self.targets[self.last]
+    }
+
+    fn add_target(&mut self, timestamp: Timestamp) -> usize {
+        let partition = self.partitions.find(&self.policy.name, timestamp);
+        let window = match &partition {
+            Some(partition) => partition.window,
+            None => self.partitions.free_window(self.policy, timestamp),
+        };
+        self.by_start.insert(window.start_s, self.targets.len());
+        self.targets.push(Target {
+            window,
+            range: window.range(),
+            partition,
+            payload: PayloadWriter::new(timestamp),
+            shapes: Vec::new(),
+        });
+        self.targets.len() - 1
     }
 
     /// Bytes collected.
@@ -124,13 +145,19 @@ impl<'d> Rows<'d> {
         self.bytes
     }
 
-    /// Moves what was collected into `batch`.
-    pub fn drain_into(&mut self, batch: &mut WriteBatch) {
+    /// Moves what was collected into `batch`; makes the partitions that are missing.
+    pub fn drain_into(&mut self, batch: &mut WriteBatch) -> Result<()> {
+        let missing = self.targets.iter().filter(|target| target.partition.is_none());
+        let missing: Vec<Window> = missing.map(|target| target.window).collect();
+        let mut made = self.partitions.create(&self.policy.name, &missing)?.into_iter();
         for target in self.targets.drain(..) {
-            target.partition.touch(self.now);
-            batch.append(target.partition.keyspace, target.payload.bytes());
+            let partition = target.partition.or_else(|| made.next()).expect("one for each window");
+            partition.touch(self.now);
+            batch.append(partition.keyspace, target.payload.bytes());
         }
+        self.by_start.clear();
         self.last = 0;
         self.bytes = 0;
+        Ok(())
     }
 }

@@ -31,9 +31,10 @@ use crate::write::rows::{RowShape, Rows};
 use crate::write::{Refusal, RefusalReason, WriteSummary};
 use crate::{Error, Result};
 
-/// Bytes at which a request is split into several batches: far below what the engine takes, and
-/// the memory of a request stays small.
-const BATCH_BYTES_TARGET: usize = 8 << 20;
+/// Bytes at which a request is split into several batches: a part of what memtables may hold, so
+/// that a few of them at once fit.
+const BATCH_PART: u64 = 16;
+const BATCH_BYTES: std::ops::RangeInclusive<u64> = 512 << 10..=8 << 20;
 
 /// Tag keys with a meaning of their own.
 const TAG_KEYS_RESERVED: [&str; 3] = ["time", "_field", "_measurement"];
@@ -119,6 +120,7 @@ struct Writer<'d, 'b> {
     alive_whatever_from: Timestamp,
     locals: Vec<Local>,
     local_by_id: HashMap<MeasurementId, usize>,
+    local_by_name: HashMap<Box<str>, usize>,
     last_local: usize,
     shapes: Vec<RowShape<'b>>,
     /// Series resolved by this request.
@@ -130,6 +132,11 @@ struct Writer<'d, 'b> {
     summary: WriteSummary,
     has_dropped: bool,
     late: Late,
+    batch_bytes_max: usize,
+}
+
+fn batch_bytes_max(memtable_bytes_max: u64) -> usize {
+    (memtable_bytes_max / BATCH_PART).clamp(*BATCH_BYTES.start(), *BATCH_BYTES.end()) as usize
 }
 
 impl<'d, 'b> Writer<'d, 'b> {
@@ -149,6 +156,7 @@ impl<'d, 'b> Writer<'d, 'b> {
             alive_whatever_from: rules.alive_whatever_from(&policy.name, now),
             locals: Vec::new(),
             local_by_id: HashMap::new(),
+            local_by_name: HashMap::new(),
             last_local: 0,
             shapes: Vec::new(),
             texts: HashMap::new(),
@@ -159,6 +167,7 @@ impl<'d, 'b> Writer<'d, 'b> {
             summary: WriteSummary::default(),
             has_dropped: !database.index.dropped().is_empty(),
             late: database.late(&policy.name, now),
+            batch_bytes_max: batch_bytes_max(database.store.options().memtable_bytes_max),
         }
     }
 
@@ -177,9 +186,9 @@ impl<'d, 'b> Writer<'d, 'b> {
                         self.late.mark(name, series, point.timestamp);
                     }
                     let numbered = (shape, &self.shapes[shape]);
-                    self.rows.push(series, numbered, fields, point.timestamp)?;
+                    self.rows.push(series, numbered, fields, point.timestamp);
                     self.summary.written += 1;
-                    if self.rows.bytes() + self.out.bytes().len() > BATCH_BYTES_TARGET {
+                    if self.rows.bytes() + self.out.bytes().len() > self.batch_bytes_max {
                         self.flush()?;
                     }
                     return Ok(());
@@ -197,6 +206,7 @@ impl<'d, 'b> Writer<'d, 'b> {
                     // What was learnt without the lock may be out of date.
                     self.locals.clear();
                     self.local_by_id.clear();
+                    self.local_by_name.clear();
                     self.registration = Some(Registration::begin(self.database));
                 }
                 Err(Stop::Failed(error)) => return Err(error),
@@ -354,7 +364,7 @@ impl<'d, 'b> Writer<'d, 'b> {
         if self.locals.get(self.last_local).is_some_and(|local| local.info.name == name) {
             return Some(self.last_local);
         }
-        if let Some(local) = self.locals.iter().position(|local| local.info.name == name) {
+        if let Some(local) = self.local_by_name.get(name).copied() {
             self.last_local = local;
             return Some(local);
         }
@@ -365,6 +375,7 @@ impl<'d, 'b> Writer<'d, 'b> {
     fn add_local(&mut self, info: Arc<MeasurementInfo>, is_changed: bool) -> usize {
         let at = self.locals.len();
         self.local_by_id.insert(info.id, at);
+        self.local_by_name.insert(info.name.as_str().into(), at);
         self.locals.push(Local { info, is_changed, shapes: Vec::new() });
         at
     }
@@ -448,6 +459,10 @@ impl<'d, 'b> Writer<'d, 'b> {
                         RefusalReason::FieldsLimit { measurement, field, fields, limit }.into()
                     );
                 }
+                if !self.database.schema.has_room() {
+                    let (measurement, field) = (name.into(), key.into());
+                    return Err(RefusalReason::SchemaMemory { measurement, field }.into());
+                }
                 count += 1;
                 checked.has_new = true;
             }
@@ -487,7 +502,7 @@ impl<'d, 'b> Writer<'d, 'b> {
         if let Some(registration) = &mut self.registration {
             registration.finish(&mut self.out);
         }
-        self.rows.drain_into(&mut self.out);
+        self.rows.drain_into(&mut self.out)?;
         self.late.put_marks(self.database.index.keyspace(), &mut self.out);
         if !self.out.is_empty() {
             let options = WriteOptions::default();

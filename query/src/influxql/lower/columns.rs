@@ -52,6 +52,11 @@ pub fn expand(fields: &[Field], targets: &[Target], group: &GroupTags) -> Result
 }
 
 impl Columns {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.columns.len()
+    }
+
     /// The columns of the plan for the measurement of `resolver`.
     pub fn outputs(&self, resolver: &mut Resolver<'_>) -> Result<Vec<OutputColumn>> {
         self.columns
