@@ -55,7 +55,9 @@ impl Division {
         range: TimeRange,
     ) -> Result<Division> {
         let Target { database, policy, measurement } = target;
-        let covers = database.rollup_cover(policy, measurement, range, plan.now)?;
+        // Of all time: a bucket that reaches out of the range must be known, or what is gone there
+        // would be passed over in silence.
+        let covers = database.rollup_cover(policy, measurement, TimeRange::ALL, plan.now)?;
         if covers.is_empty() {
             return Ok(Division::points(range));
         }
