@@ -17,8 +17,9 @@ use crate::exec::{Cancel, Context, Limits};
 /// What `now` is: 2023-11-14T23:13:20Z.
 pub const NOW: i64 = 1_700_003_600_000_000_000;
 
+/// Hooks of keyspaces that are not of points.
 #[derive(Debug)]
-struct PlainHooks;
+pub struct PlainHooks;
 
 impl HookResolver for PlainHooks {
     fn hooks(&self, _: &str) -> Arc<dyn Hooks> {

@@ -1,5 +1,6 @@
 //! The executor over rows made by hand, against a plain evaluation of the same rows one by one.
 
+mod history;
 mod model;
 mod random;
 mod rollup;
