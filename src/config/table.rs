@@ -201,7 +201,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "backup.dir",
-        Kind::Text,
+        Kind::OptionalText,
         "",
         "Folder of backups, the one place that requests may have the server write to beside \
          data.dir; empty: no backups. Best on another disk.",

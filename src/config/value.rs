@@ -3,8 +3,10 @@
 /// What the values of a setting look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Any text.
+    /// Any text but the empty one.
     Text,
+    /// Any text; empty: not set.
+    OptionalText,
     /// `64MiB`, `512MB`, `4096`.
     Size,
     /// A size, or `auto`.
@@ -26,6 +28,7 @@ impl Kind {
     pub fn check(self, text: &str) -> Result<(), String> {
         let is_good = match self {
             Kind::Text => !text.is_empty(),
+            Kind::OptionalText => true,
             Kind::Size => size(text).is_some(),
             Kind::AutoSize => text == "auto" || size(text).is_some(),
             Kind::Memory => percent(text).is_some() || size(text).is_some_and(|n| n > 0),
@@ -40,6 +43,7 @@ impl Kind {
     fn expected(self) -> String {
         match self {
             Kind::Text => "a text that is not empty".to_owned(),
+            Kind::OptionalText => "a text".to_owned(),
             Kind::Size => "a size like 64MiB, 512MB or 4096".to_owned(),
             Kind::AutoSize => "`auto` or a size like 64MiB, 512MB or 4096".to_owned(),
             Kind::Memory => "a size like 1GiB, or percent of the memory like 25%".to_owned(),

@@ -142,7 +142,8 @@ impl Database {
         Ok(step)
     }
 
-    /// Where a rollup begins: at the oldest points there are.
+    /// Where a rollup begins: at the oldest points there are. Those that the age of another rollup
+    /// had dropped are gone: no bucket of theirs can be told.
     fn begin(
         &self,
         running: &Running,
@@ -152,7 +153,13 @@ impl Database {
     ) -> Durable {
         let coarsest_ns = running.rollup.coarsest_ns();
         let alive_from = policy.alive_from(now).max(self.rules.alive_from(&policy.name, now));
-        let from = span::ceil(alive_from.max(TIMESTAMP_MIN), coarsest_ns);
+        let others = self.running.read().clone();
+        let gone_before = (others.iter())
+            .filter(|other| other.rollup.name != running.rollup.name)
+            .filter(|other| other.rollup.policy == policy.name)
+            .filter_map(|other| Some(other.progress.read().durable.as_ref()?.raw_floor))
+            .fold(TIMESTAMP_MIN, Timestamp::max);
+        let from = span::ceil(alive_from.max(gone_before), coarsest_ns);
         let all = self.partitions.overlapping(&policy.name, TimeRange::ALL);
         let oldest = all.first().map_or(ready, |partition| partition.range.start.min(ready));
         let start = |every_ns| span::floor(oldest.max(from), every_ns);

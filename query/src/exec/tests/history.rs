@@ -266,7 +266,7 @@ impl World {
     }
 
     fn create_rollup(&mut self) {
-        // A rollup made when points are gone already would claim buckets without them.
+        // What is expected below is told by rollups that saw every point.
         let are_gone = ["cpu", "mem"].iter().any(|of| self.raw_from(of) > TimeRange::ALL.start);
         if self.rollups.len() >= 2 || are_gone {
             return;
