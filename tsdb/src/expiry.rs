@@ -10,7 +10,7 @@
 //!   newest of a policy. Levels of rollups count, and go by their own age alone;
 //! - or because nothing is left in it.
 //!
-//! What rollups still need stays, whatever its age ([`Database::points_needed`]).
+//! What rollups still need stays, whatever its age (`Database::points_needed`).
 //!
 //! Modules in order; each may use those above it: `facts` (what is known of a partition), `due`
 //! (when it goes), `trim` (rewriting partitions without what expired), `plan` (what goes when, for

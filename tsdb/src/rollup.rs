@@ -2,7 +2,7 @@
 //!
 //! A rollup has levels, finest first. Each level is an internal policy ([`Rollup::class`]) whose
 //! rows have the series numbers of the points, the start of a bucket as timestamp and the columns
-//! of [`column`]. So log, memtable, chunks, compaction, expiry and drops serve them as they serve
+//! of [`mod@column`]. So log, memtable, chunks, compaction, expiry and drops serve them as they serve
 //! points, and a bucket that is written again wins by being written later.
 //!
 //! Modules in order; each may use those above it: `column` (numbers of derived fields), `span`

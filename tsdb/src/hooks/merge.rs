@@ -17,7 +17,7 @@
 //!
 //! Invariants: outputs of a series do not overlap; an output's sequence number is the newest of
 //! what is in it, so that it wins and loses against chunks outside the job as its inputs would;
-//! memory holds the rows of one cut, at most [`GROUP_BYTES_MAX`] and a chunk of each run that
+//! memory holds the rows of one cut, at most `GROUP_BYTES_MAX` and a chunk of each run that
 //! reaches into it, and one open chunk.
 
 use firndb_engine as engine;
