@@ -394,7 +394,7 @@ fn collected(context: &Context, plan: &Plan) -> (Answer, Vec<String>) {
 fn databases_with_and_without_rollups_answer_alike() {
     let wanted = std::env::var("FIRN_TEST_OPERATIONS").ok().and_then(|n| n.parse().ok());
     let (wanted, mut seed) = (wanted.unwrap_or(100_000), 0);
-    let first = std::env::var("FIRN_TEST_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let first = std::env::var("FIRNDB_HISTORY_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     let mut all = Tally::default();
     while all.operations < wanted {
         println!("seed {}", first + seed);
