@@ -11,6 +11,7 @@ mod store_page;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -79,6 +80,7 @@ pub fn data_routes(app: &App, tsdb: Tsdb, pool: Option<Arc<rayon::ThreadPool>>) 
             buckets_max: settings.query_buckets_max,
         },
         timeout_ns: settings.query_timeout_ns,
+        memory_wait: Duration::from_nanos(settings.query_memory_wait_ns),
         rows_max: settings.query_rows_max,
         body_bytes_max: usize::try_from(settings.body_bytes_max).unwrap_or(usize::MAX),
         metrics: app.query_metrics.clone(),

@@ -21,6 +21,7 @@ mod rollups;
 mod run;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -29,7 +30,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use firndb_engine::budget::Budget;
+use firndb_engine::budget::{Budget, Share};
 use firndb_engine::clock::Clock;
 use firndb_tsdb::Tsdb;
 use tokio::sync::mpsc;
@@ -59,6 +60,8 @@ pub struct QueryState {
     pub limits: Limits,
     /// A query that takes longer is stopped; `None`: never.
     pub timeout_ns: Option<u64>,
+    /// Longest wait of a query for memory before it begins.
+    pub memory_wait: Duration,
     /// Rows of an answer that is not chunked (`max-row-limit`); 0: no limit.
     pub rows_max: u64,
     /// Longest request body, in bytes.
@@ -67,7 +70,27 @@ pub struct QueryState {
     pub metrics: Arc<QueryMetrics>,
 }
 
+/// Time between two looks at whether there is memory.
+const MEMORY_LOOK: Duration = Duration::from_millis(20);
+
+/// A query begins when this part of the limit is free below what queries may fill: the small ones
+/// then run to their end.
+const ROOM_PART: u64 = 32;
+
 impl QueryState {
+    /// Waits for memory to run a query in, for a bounded time: what others took may be free again
+    /// in a moment, and who asks for little should not be refused meanwhile.
+    async fn wait_for_room(&self) {
+        let enough = self.budget.limit_bytes() / ROOM_PART;
+        let filled = self.budget.ceiling_bytes(Share::Queries).saturating_sub(enough);
+        let begin_ns = self.clock.monotonic_ns();
+        while self.budget.total_bytes() > filled
+            && u128::from(self.clock.monotonic_ns() - begin_ns) < self.memory_wait.as_nanos()
+        {
+            tokio::time::sleep(MEMORY_LOOK).await;
+        }
+    }
+
     /// What a query that begins now may use.
     pub fn context(&self, cancel: Cancel) -> Context {
         let begin_ns = self.clock.monotonic_ns();
@@ -111,6 +134,7 @@ async fn answer(state: Arc<QueryState>, request: Request) -> Result<Response, Er
     let request = request::read(request, &state).await?;
     let statements = influxql::parse(&request.text, &request.params)
         .map_err(|error| ErrorAnswer::bad_request(crate::Error::Parse(error).to_string()))?;
+    state.wait_for_room().await;
     let cancel = Cancel::default();
     let (sender, mut pieces) = mpsc::channel(2);
     let output = Output::new(sender, request.pretty, request.gzip);

@@ -48,7 +48,7 @@ pub struct Fixture {
     pub tsdb: Tsdb,
     pub state: QueryState,
     storage: Storage,
-    runtime: tokio::runtime::Runtime,
+    pub runtime: tokio::runtime::Runtime,
 }
 
 impl Fixture {
@@ -65,11 +65,13 @@ impl Fixture {
             clock,
             pool: None,
             limits: Limits::default(),
+            memory_wait: std::time::Duration::ZERO,
             timeout_ns: None,
             rows_max: 0,
             body_bytes_max: 1 << 20,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime");
         Fixture { tsdb, state, storage, runtime }
     }
 

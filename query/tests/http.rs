@@ -1,9 +1,11 @@
 //! Requests in all their forms, and answers in all theirs.
 
 use std::io::Read;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use firndb_engine::budget::{Budget, Share};
 use firndb_query::http::routes;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -249,4 +251,32 @@ fn the_plan_of_retention_over_http() {
     assert_eq!(partition["goes_at"], "2023-11-24T00:00:00Z");
     assert_eq!(partition["reason"], "policy");
     assert_eq!(plan("?db=nope").0, 404);
+}
+
+#[test]
+fn a_query_waits_for_memory_and_is_refused_when_none_comes() {
+    let mut fixture = fixture();
+    fixture.state.budget = Budget::new(1 << 20);
+    let request = || {
+        let uri = format!("/query?db=d&q={}", percent("SELECT sum(f) FROM m"));
+        Request::get(uri).body(Body::empty()).expect("a request")
+    };
+    let held = fixture.state.budget.reserve_anyway(Share::Memtables, 1 << 20);
+    let (_, body) = fixture.send(request());
+    let body = String::from_utf8(body).expect("UTF-8");
+    assert!(body.contains("memory limit exceeded"), "{body}");
+
+    // The clock of the fixture stands still: only what is given back ends the wait.
+    fixture.state.memory_wait = Duration::from_secs(1);
+    let app = routes(fixture.state.clone());
+    let body = fixture.runtime.block_on(async {
+        let answer = tokio::spawn(app.oneshot(request()));
+        tokio::task::yield_now().await;
+        assert!(!answer.is_finished(), "it waits");
+        drop(held);
+        let answer = answer.await.expect("no panic").expect("an answer");
+        axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("a whole body")
+    });
+    let answer: Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(answer["results"][0]["series"][0]["values"][0][1], 6, "{answer}");
 }

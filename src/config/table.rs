@@ -185,6 +185,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("query.threads", Kind::Count, "0", "Threads of queries; 0: one a core."),
     setting("query.timeout", Kind::Duration, "60s", "Longest time of a query; 0s: no limit."),
     setting(
+        "query.memory_wait",
+        Kind::Duration,
+        "5s",
+        "Longest time that a query waits to begin while the memory is full; then it is refused. \
+         What a burst took is free again within seconds.",
+    ),
+    setting(
         "query.rows_max",
         Kind::Count,
         "0",

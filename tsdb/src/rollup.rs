@@ -2,8 +2,8 @@
 //!
 //! A rollup has levels, finest first. Each level is an internal policy ([`Rollup::class`]) whose
 //! rows have the series numbers of the points, the start of a bucket as timestamp and the columns
-//! of [`mod@column`]. So log, memtable, chunks, compaction, expiry and drops serve them as they serve
-//! points, and a bucket that is written again wins by being written later.
+//! of [`mod@column`]. So log, memtable, chunks, compaction, expiry and drops serve them as they
+//! serve points, and a bucket that is written again wins by being written later.
 //!
 //! Modules in order; each may use those above it: `column` (numbers of derived fields), `span`
 //! (arithmetic of buckets and slots), `spec` (what may be asked for), `fold` (values into

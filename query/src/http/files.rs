@@ -58,6 +58,7 @@ async fn written(
     content_type: &'static str,
     work: impl FnOnce(&Context, &mut dyn SendWrite, &Said) -> Result<()> + Send + 'static,
 ) -> Result<Response, ErrorAnswer> {
+    state.wait_for_room().await;
     let cancel = Cancel::default();
     let guard = CancelOnDrop(cancel.clone());
     let context = state.context(cancel);
