@@ -12,6 +12,7 @@
 
 pub mod in_flight;
 pub mod pick;
+pub mod rate;
 pub mod run;
 
 pub use in_flight::{Claim, InFlight};

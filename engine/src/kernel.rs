@@ -2,7 +2,8 @@
 //!
 //! - [`commit`]: the way of a batch in;
 //! - [`reading`]: the ways out;
-//! - [`jobs`] and [`install`]: flush and compaction, and what their end changes;
+//! - [`jobs`], [`compacting`] and [`install`]: flush and compaction, and what their end changes;
+//! - [`overview`]: what others ask about jobs;
 //! - [`export`], [`import`] and [`checkpoint`]: tables out, in, and to another folder;
 //! - [`requests`]: what callers ask for beside reads and writes.
 //!
@@ -11,10 +12,12 @@
 
 mod checkpoint;
 mod commit;
+mod compacting;
 mod export;
 mod import;
 mod install;
 mod jobs;
+mod overview;
 mod reading;
 mod requests;
 mod schedule;
@@ -30,7 +33,10 @@ use self::schedule::Schedule;
 use crate::background::{Signal, Workers};
 use crate::budget::{Reservation, Share};
 use crate::cache::Cache;
+use crate::compaction::rate::Rate;
+use crate::events::Journal;
 use crate::fs::LockGuard;
+use crate::jobs::Jobs;
 use crate::key::{FileNumber, KeyspaceId, Seq};
 use crate::keyspace::{FlushReason, KeyspaceState, MemtableSlot};
 use crate::levels::Graveyard;
@@ -205,6 +211,11 @@ pub(crate) struct Kernel {
     pub signal: Arc<Signal>,
     pub workers: Workers,
     pub counters: Counters,
+    pub jobs: Jobs,
+    pub journal: Journal,
+    /// Bytes a second of all compactions.
+    pub rate: Rate,
+    pub is_paused: AtomicBool,
     pub is_closed: AtomicBool,
     /// What made the store read-only.
     pub failure: OnceLock<Arc<Error>>,
@@ -247,6 +258,10 @@ impl Kernel {
             signal,
             workers: Workers::default(),
             counters: Counters::default(),
+            jobs: Jobs::default(),
+            journal: Journal::default(),
+            rate: Rate::new(options.compaction_bytes_per_s),
+            is_paused: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             failure: OnceLock::new(),
             lock: Mutex::new(Some(lock)),

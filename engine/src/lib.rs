@@ -40,6 +40,8 @@ pub mod publish;
 pub mod snapshot;
 
 pub mod background;
+pub mod events;
+pub mod jobs;
 pub mod metrics;
 
 mod folder;

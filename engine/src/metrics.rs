@@ -124,6 +124,8 @@ struct Compactions {
 pub(crate) struct Counters {
     pub stalls: AtomicU64,
     pub stall_ns: AtomicU64,
+    /// Writers that are stopped now.
+    pub stalled: AtomicU64,
     pub busy: AtomicU64,
     pub delays: AtomicU64,
     pub delay_ns: AtomicU64,
@@ -153,13 +155,11 @@ impl Counters {
         FileNumber(self.replayed_segment.load(Ordering::Relaxed))
     }
 
-    pub fn compaction_started(&self, mut running: RunningCompaction) -> Arc<Progress> {
-        let progress = Arc::new(Progress::default());
+    pub fn compaction_started(&self, mut running: RunningCompaction, progress: &Arc<Progress>) {
         let mut compactions = self.compactions.lock();
         compactions.started += 1;
         running.info.id = compactions.started;
         compactions.running.push((progress.clone(), running.info));
-        progress
     }
 
     pub fn compaction_ended(

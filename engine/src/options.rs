@@ -56,6 +56,16 @@ pub enum Policy {
     Tiered(Tiered),
 }
 
+impl Policy {
+    /// One word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Policy::Leveled(_) => "leveled",
+            Policy::Tiered(_) => "tiered",
+        }
+    }
+}
+
 /// Numbers of the leveled policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Leveled {
@@ -160,6 +170,9 @@ pub struct Options {
     pub policy: Policy,
     /// Compactions running at once.
     pub compactions_max: usize,
+    /// Bytes a second that all compactions together may read; 0: no limit. Flushes are not held.
+    /// Changed at run time by [`crate::store::Store::set_compaction_rate`].
+    pub compaction_bytes_per_s: u64,
     /// Bytes of one batch.
     pub batch_bytes_max: usize,
     /// Bytes of one key.
@@ -201,6 +214,7 @@ impl Options {
             table_bytes_max: 64 << 20,
             policy: Policy::default(),
             compactions_max: 2,
+            compaction_bytes_per_s: 0,
             batch_bytes_max: 64 << 20,
             key_bytes_max: 64 << 10,
             keyspaces_max: 100_000,

@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 
 use crate::batch::WriteBatch;
 use crate::check::{self, CheckReport};
+use crate::events::Event;
+use crate::jobs::JobInfo;
 use crate::kernel::Kernel;
 use crate::key::KeyspaceId;
 use crate::keyspace::{FlushReason, Keyspace, KvIterator, View};
@@ -239,6 +241,51 @@ impl Store {
         kernel.signal.raise();
         kernel.run_due_inline();
         Ok(())
+    }
+
+    /// Jobs that run, by number, then those that wait: flushes, then the compactions that would
+    /// begin now.
+    pub fn jobs(&self) -> Vec<JobInfo> {
+        self.kernel().jobs()
+    }
+
+    /// What happened after the event `id`, oldest first; 0: all that is remembered, which is
+    /// [`crate::events::EVENTS_MAX`] events.
+    pub fn events(&self, id: u64) -> Vec<Event> {
+        self.kernel().journal.since(id)
+    }
+
+    /// Asks a compaction that somebody asked for, by its number in [`Store::jobs`], to end. Its
+    /// caller gets `Cancelled` within about a MiB.
+    ///
+    /// # Errors
+    /// `NotFound` when no such job runs, `Invalid` when it is one of the background: it would be
+    /// picked again at once.
+    pub fn cancel_job(&self, id: u64) -> Result<()> {
+        self.kernel().cancel_job(id)
+    }
+
+    /// Holds compactions: none begins, and those that run wait at their next MiB, their inputs
+    /// claimed. Flushes go on, so level 0 grows meanwhile, and writers feel it in the end.
+    pub fn pause_compactions(&self) {
+        self.kernel().set_paused(true);
+    }
+
+    /// Lets compactions go on.
+    pub fn resume_compactions(&self) {
+        self.kernel().set_paused(false);
+        self.kernel().run_due_inline();
+    }
+
+    /// Whether compactions are paused.
+    pub fn is_paused(&self) -> bool {
+        self.kernel().is_paused()
+    }
+
+    /// Bytes a second that all compactions together may read; 0: no limit.
+    pub fn set_compaction_rate(&self, bytes_per_s: u64) {
+        self.kernel().rate.set(bytes_per_s);
+        self.kernel().signal.raise();
     }
 
     /// Verifies the directory: manifest, log and tables; `deep` reads every byte. `progress` gets

@@ -6,14 +6,14 @@ use super::Plan;
 use crate::key::{FileNumber, KeyspaceId};
 
 /// What running compactions hold.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct InFlight {
     tables: HashSet<FileNumber>,
     jobs: Vec<Job>,
     next_id: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Job {
     id: u64,
     keyspace: KeyspaceId,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Plan;
+use crate::Result;
 use crate::budget::Reservation;
 use crate::flush::merge_of;
 use crate::hooks::{Hooks, InputEntry, MergeContext};
@@ -14,9 +15,8 @@ use crate::outputs::{DurableOutputs, OutputOptions, Outputs};
 use crate::scan::Cursor;
 use crate::scan::merging::MergingCursor;
 use crate::table::WINDOW_BYTES;
-use crate::{Error, Result};
 
-/// Input bytes between two looks at whether the job was cancelled.
+/// Input bytes between two looks at whether the job may go on.
 const CHECK_BYTES: u64 = 1 << 20;
 
 /// What a cursor holds: its window, a block, a block of the index.
@@ -48,8 +48,8 @@ pub struct Job<'a> {
     pub outputs: OutputOptions,
     /// Where it says how far it is.
     pub progress: &'a Progress,
-    /// Asked every MiB.
-    pub is_cancelled: &'a dyn Fn() -> bool,
+    /// Asked every MiB, with the bytes read since: returns once the job may go on.
+    pub go_on: &'a dyn Fn(u64) -> Result<()>,
     /// Told what it holds. It goes on whatever the budget says: it makes room, and what it holds
     /// has a bound.
     pub memory: Reservation,
@@ -101,11 +101,9 @@ pub fn run(mut job: Job<'_>) -> Result<DurableOutputs> {
             job.memory.resize_anyway(cursors_bytes + held);
         }
         if bytes >= CHECK_BYTES {
-            job.progress.read_bytes.fetch_add(std::mem::take(&mut bytes), Ordering::Relaxed);
+            job.progress.read_bytes.fetch_add(bytes, Ordering::Relaxed);
             job.progress.read_entries.fetch_add(std::mem::take(&mut entries), Ordering::Relaxed);
-            if (job.is_cancelled)() {
-                return Err(Error::Cancelled);
-            }
+            (job.go_on)(std::mem::take(&mut bytes))?;
         }
         cursor.next()?;
     }

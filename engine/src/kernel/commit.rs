@@ -23,6 +23,7 @@ use std::time::Duration;
 use super::{Commits, Entering, Kernel};
 use crate::background::Step;
 use crate::batch::WriteBatch;
+use crate::events::EventKind;
 use crate::key::{Kind, Op, Seq};
 use crate::keyspace::{FlushReason, KeyspaceState, MemtableSlot};
 use crate::options::Durability;
@@ -197,10 +198,17 @@ impl Kernel {
         };
         if !has_room() {
             self.counters.stalls.fetch_add(1, Ordering::Relaxed);
+            // One writer writes it down for all that are stopped meanwhile.
+            let is_first = self.counters.stalled.fetch_add(1, Ordering::Relaxed) == 0;
             let start = self.options.clock.monotonic_ns();
             let outcome = self.stall(&has_room);
             let waited = self.options.clock.monotonic_ns().saturating_sub(start);
+            self.counters.stalled.fetch_sub(1, Ordering::Relaxed);
             self.counters.stall_ns.fetch_add(waited, Ordering::Relaxed);
+            if is_first {
+                let kind = EventKind::WritesStopped { reason: "memtables" };
+                self.note(&"".into(), waited, kind);
+            }
             outcome?;
         }
         Ok(entering.take().expect("set when there was room"))

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Kernel;
+use crate::events::EventKind;
 use crate::fs::copy::{Visit, copy, link_or_copy};
 use crate::key::{KeyspaceId, Seq};
 use crate::keyspace::{Keyspace, KeyspaceState};
@@ -182,6 +183,7 @@ impl Import {
         }
         kernel.forget(&dropped, &committed);
         drop(manifest);
+        note_tables(&kernel, &keyspaces);
         let mut schedule = kernel.schedule.lock();
         made.iter().for_each(|keyspace| schedule.compaction_due(keyspace));
         drop(schedule);
@@ -201,6 +203,13 @@ struct Ready {
     name: Arc<str>,
     options: KeyspaceOptions,
     tables: Vec<(Place, DurableTable)>,
+}
+
+fn note_tables(kernel: &Kernel, keyspaces: &[Ready]) {
+    for Ready { name, tables, .. } in keyspaces {
+        let bytes = tables.iter().map(|(_, table)| table.meta().bytes).sum();
+        kernel.note(name, 0, EventKind::Ingest { tables: tables.len() as u64, bytes });
+    }
 }
 
 fn durable(kernel: &Kernel, keyspaces: Vec<Incoming>) -> Result<Vec<Ready>> {

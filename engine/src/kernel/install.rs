@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Kernel;
+use super::compacting::Written;
 use crate::compaction::Plan;
 use crate::compaction::run::input_tables;
 use crate::key::FileNumber;
@@ -37,10 +38,10 @@ impl Kernel {
         keyspace: &Arc<KeyspaceState>,
         slot: &Arc<MemtableSlot>,
         outputs: DurableOutputs,
-    ) -> Result<()> {
+    ) -> Result<Written> {
         let mut manifest = self.manifest.lock();
         if keyspace.is_dropped.load(Ordering::Acquire) {
-            return Ok(());
+            return Ok(Written::default());
         }
         let mut edit =
             Edit::new(self.options.clock.unix_ns(), format!("flush {}", slot.reason().name()));
@@ -69,14 +70,14 @@ impl Kernel {
             }
         }
         drop(manifest);
-        let bytes = tables.iter().map(|table| table.meta().bytes).sum();
-        self.counters.flushed(slot.reason(), bytes);
+        let written = written(&tables);
+        self.counters.flushed(slot.reason(), written.bytes);
         self.memory.forget_sealed(slot);
         if let Some(wal) = self.wal.get() {
             // What stays is removed by the next call.
             let _ = wal.remove_before(log_from);
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Gives back the log's room when no memtable needs it: after everything was flushed.
@@ -162,11 +163,11 @@ impl Kernel {
         version: &Version,
         plan: &Plan,
         outputs: DurableOutputs,
-    ) -> Result<u64> {
+    ) -> Result<Written> {
         let removed: Vec<_> = plan.tables().collect();
         let mut manifest = self.manifest.lock();
         if keyspace.is_dropped.load(Ordering::Acquire) {
-            return Ok(0);
+            return Ok(Written::default());
         }
         let mut edit = Edit::new(self.options.clock.unix_ns(), reason(plan, "compaction"));
         removed.iter().for_each(|number| edit.remove_table(keyspace.id, *number));
@@ -180,8 +181,13 @@ impl Kernel {
         for table in input_tables(plan, version).into_iter().flatten() {
             table.set_obsolete(&committed);
         }
-        Ok(tables.iter().map(|table| table.meta().bytes).sum())
+        Ok(written(&tables))
     }
+}
+
+fn written(tables: &[DurableTable]) -> Written {
+    let bytes = tables.iter().map(|table| table.meta().bytes).sum();
+    Written { tables: tables.len() as u64, bytes }
 }
 
 fn reason(plan: &Plan, what: &str) -> String {

@@ -11,15 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Kernel;
+use super::compacting::Written;
 use crate::background::Step;
 use crate::budget::Share;
 use crate::compaction::Claim;
 use crate::compaction::pick::{self, Plan, pick_all};
-use crate::compaction::run::{self as compaction_run, Job, Progress};
 use crate::compress::Compression;
-use crate::keyspace::{KeyspaceState, Picture};
+use crate::events::EventKind;
+use crate::jobs::JobInfo;
+use crate::keyspace::{KeyspaceState, MemtableSlot, Picture};
 use crate::levels::Version;
-use crate::metrics::RunningCompaction;
 use crate::options::Background;
 use crate::outputs::OutputOptions;
 use crate::table::TableOptions;
@@ -120,6 +121,30 @@ impl Kernel {
         // the merge drops; and only what is safe in the log, so that no table survives a crash
         // that takes other parts of its batches.
         self.publisher.wait(slot.last_seq());
+        let start = self.options.clock.monotonic_ns();
+        let (reason, bytes) = (slot.reason().name(), slot.counted_bytes() as u64);
+        let info = JobInfo::flush(keyspace.name.clone(), reason, bytes);
+        let job = self.jobs.start(info, false, start);
+        let outcome = self.flush_slot(keyspace, &picture, slot);
+        self.jobs.end(&job);
+        let waited = self.options.clock.monotonic_ns().saturating_sub(start);
+        let job = job.id();
+        let kind = match &outcome {
+            Ok(Written { tables, bytes }) => {
+                EventKind::Flush { job, reason, tables: *tables, bytes: *bytes }
+            }
+            Err(error) => EventKind::JobFailed { job, error: error.to_string() },
+        };
+        self.note(&keyspace.name, waited, kind);
+        outcome.map(drop)
+    }
+
+    fn flush_slot(
+        &self,
+        keyspace: &Arc<KeyspaceState>,
+        picture: &Picture,
+        slot: &Arc<MemtableSlot>,
+    ) -> Result<Written> {
         self.make_log_durable(slot)?;
         let snapshots = self.snapshots.list();
         let is_bottom = picture.version.is_empty();
@@ -185,23 +210,16 @@ impl Kernel {
         let is_cancelled = || {
             self.is_closed.load(Ordering::Acquire) || keyspace.is_dropped.load(Ordering::Acquire)
         };
-        let outcome = self.compact(&keyspace, &version, &plan, &is_cancelled);
+        let outcome = self.compact(&keyspace, &version, &plan, false, &is_cancelled);
         self.release(&keyspace, claim, outcome.is_ok());
         self.ended(&keyspace, outcome)
     }
 
-    /// The end of a compaction; what it changed is in the picture.
-    pub fn release(&self, keyspace: &Arc<KeyspaceState>, claim: Claim, is_ok: bool) {
-        let mut schedule = self.schedule.lock();
-        schedule.in_flight.release(claim);
-        if is_ok {
-            schedule.succeeded(keyspace.id);
-        }
-        schedule.compaction_due(keyspace);
-    }
-
     /// Finds and claims the next compaction.
     fn take_plan(&self) -> Option<(Arc<KeyspaceState>, Arc<Version>, Plan, Claim)> {
+        if self.is_paused() {
+            return None;
+        }
         let mut schedule = self.schedule.lock();
         if schedule.in_flight.len() >= self.compactions_max() {
             return None;
@@ -249,37 +267,5 @@ impl Kernel {
             Background::Threads(count) => count.saturating_sub(1).max(1),
         };
         self.options.compactions_max.min(threads)
-    }
-
-    /// Runs a claimed plan and installs what came out.
-    pub fn compact(
-        &self,
-        keyspace: &Arc<KeyspaceState>,
-        version: &Version,
-        plan: &Plan,
-        is_cancelled: &dyn Fn() -> bool,
-    ) -> Result<()> {
-        let start = self.options.clock.monotonic_ns();
-        let running = RunningCompaction::new(keyspace.name.clone(), plan, start);
-        let progress: Arc<Progress> = self.counters.compaction_started(running);
-        let outcome = if plan.is_move {
-            self.install_move(keyspace, version, plan).map(|()| 0)
-        } else {
-            let job = Job {
-                plan,
-                version,
-                hooks: &keyspace.hooks,
-                snapshots: self.snapshots.list(),
-                outputs: self.output_options(keyspace, plan.is_final, plan.is_bottom),
-                progress: &progress,
-                is_cancelled,
-                memory: self.options.budget.reserve_anyway(Share::Compaction, 0),
-            };
-            compaction_run::run(job)
-                .and_then(|out| self.install_merge(keyspace, version, plan, out))
-        };
-        let waited = self.options.clock.monotonic_ns().saturating_sub(start);
-        self.counters.compaction_ended(&progress, plan, &outcome, waited);
-        outcome.map(drop)
     }
 }

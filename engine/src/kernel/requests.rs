@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Kernel;
 use crate::compaction::pick::pick_all;
+use crate::events::EventKind;
 use crate::key::KeyspaceId;
 use crate::keyspace::{FlushReason, Keyspace, KeyspaceState, MemtableSlot};
 use crate::levels::Version;
@@ -128,6 +129,7 @@ impl Kernel {
         edit.set_policy(id, policy);
         manifest.commit(edit).map_err(|error| self.fail(error))?;
         *keyspace.policy.lock() = policy;
+        self.note(&keyspace.name, 0, EventKind::Policy { name: policy.name() });
         self.schedule.lock().compaction_due(&keyspace);
         self.signal.raise();
         Ok(())
@@ -212,6 +214,10 @@ impl Kernel {
             if is_cancelled() {
                 return Err(Error::Cancelled);
             }
+            if self.is_paused() {
+                let retry_after_ms = self.options.stall_ms_max;
+                return Err(Error::Busy { reason: "compactions are paused", retry_after_ms });
+            }
             let seen = self.signal.now();
             let mut schedule = self.schedule.lock();
             let version = keyspace.picture().version.clone();
@@ -230,7 +236,7 @@ impl Kernel {
             self.signal.wait(seen, WAIT);
         };
         let is_stopped = || is_cancelled() || self.is_closed.load(Ordering::Acquire);
-        let outcome = self.compact(keyspace, &version, &plan, &is_stopped);
+        let outcome = self.compact(keyspace, &version, &plan, true, &is_stopped);
         self.release(keyspace, claim, outcome.is_ok());
         self.signal.raise();
         outcome.map_err(|error| self.fail_if_read_only(error))

@@ -54,6 +54,11 @@ impl Schedule {
         self.flushing.remove(&keyspace.id);
     }
 
+    /// Keyspaces that wait for their flush, oldest request first.
+    pub fn flushes_queued(&self) -> Vec<Arc<KeyspaceState>> {
+        self.flushes.iter().cloned().collect()
+    }
+
     /// Flushes running now.
     pub fn flushing(&self) -> usize {
         self.flushing.len()

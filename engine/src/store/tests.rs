@@ -1,5 +1,7 @@
 //! The store on a simulated disk: histories, jobs, limits, failures, threads.
 
+mod background;
+
 use super::*;
 
 use crate::clock::ManualClock;

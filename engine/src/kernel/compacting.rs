@@ -1,0 +1,180 @@
+//! A compaction from its claim to its end: run, held, cancelled, installed, written down.
+//!
+//! Every MiB a job asks whether it may go on ([`Kernel::go_on`]): it ends when it was cancelled,
+//! waits while compactions are paused or over their bytes per second, and where it runs on the only
+//! worker, lets a flush that is due go first. While it waits its inputs stay claimed and readable.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Kernel;
+use crate::background::Step;
+use crate::budget::Share;
+use crate::compaction::Claim;
+use crate::compaction::pick::Plan;
+use crate::compaction::run::{self as compaction_run, Job};
+use crate::events::EventKind;
+use crate::jobs::{JobInfo, JobState, RunningJob};
+use crate::keyspace::KeyspaceState;
+use crate::levels::Version;
+use crate::metrics::RunningCompaction;
+use crate::options::Background;
+use crate::{Error, Result};
+
+/// How long a job that is held sleeps between two looks, should it miss a signal.
+const HOLD_WAIT: Duration = Duration::from_millis(100);
+
+/// Sizes of what a job wrote.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Written {
+    pub tables: u64,
+    pub bytes: u64,
+}
+
+impl Kernel {
+    /// The end of a compaction; what it changed is in the picture.
+    pub fn release(&self, keyspace: &Arc<KeyspaceState>, claim: Claim, is_ok: bool) {
+        let mut schedule = self.schedule.lock();
+        schedule.in_flight.release(claim);
+        if is_ok {
+            schedule.succeeded(keyspace.id);
+        }
+        schedule.compaction_due(keyspace);
+    }
+
+    /// Runs a claimed plan and installs what came out.
+    pub fn compact(
+        self: &Arc<Self>,
+        keyspace: &Arc<KeyspaceState>,
+        version: &Version,
+        plan: &Plan,
+        is_manual: bool,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let start = self.options.clock.monotonic_ns();
+        let info = JobInfo::compaction(keyspace.name.clone(), plan);
+        let job = self.jobs.start(info, is_manual, start);
+        let running = RunningCompaction::new(keyspace.name.clone(), plan, start);
+        self.counters.compaction_started(running, &job.progress);
+        let outcome = if plan.is_move {
+            self.install_move(keyspace, version, plan).map(|()| Written::default())
+        } else {
+            self.merge(keyspace, version, plan, &job, is_cancelled)
+        };
+        let waited = self.options.clock.monotonic_ns().saturating_sub(start);
+        let bytes = outcome.as_ref().map(|written| written.bytes).map_err(Clone::clone);
+        self.counters.compaction_ended(&job.progress, plan, &bytes, waited);
+        self.jobs.end(&job);
+        let kind = match &outcome {
+            Ok(written) => compaction_event(job.id(), plan, *written),
+            Err(error) => EventKind::JobFailed { job: job.id(), error: error.to_string() },
+        };
+        self.note(&keyspace.name, waited, kind);
+        outcome.map(drop)
+    }
+
+    fn merge(
+        self: &Arc<Self>,
+        keyspace: &Arc<KeyspaceState>,
+        version: &Version,
+        plan: &Plan,
+        job: &RunningJob,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<Written> {
+        let merging = Job {
+            plan,
+            version,
+            hooks: &keyspace.hooks,
+            snapshots: self.snapshots.list(),
+            outputs: self.output_options(keyspace, plan.is_final, plan.is_bottom),
+            progress: &job.progress,
+            go_on: &|bytes| self.go_on(job, bytes, is_cancelled),
+            memory: self.options.budget.reserve_anyway(Share::Compaction, 0),
+        };
+        let outputs = compaction_run::run(merging)?;
+        self.install_merge(keyspace, version, plan, outputs)
+    }
+
+    /// Whether a job that has just read `bytes` may go on; returns once it may.
+    fn go_on(
+        self: &Arc<Self>,
+        job: &RunningJob,
+        bytes: u64,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let check = || {
+            self.flush_between();
+            if job.is_cancelled() || is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+        };
+        check()?;
+        self.hold(job, JobState::Paused, &check, &mut || self.is_paused())?;
+        // On the calling thread nobody would move time on.
+        if !self.is_inline() {
+            let clock = &self.options.clock;
+            let until = self.rate.take(clock.monotonic_ns(), bytes);
+            self.hold(job, JobState::Limited, &check, &mut || {
+                self.rate.is_set() && clock.monotonic_ns() < until
+            })?;
+        }
+        Ok(())
+    }
+
+    fn hold(
+        &self,
+        job: &RunningJob,
+        state: JobState,
+        check: &dyn Fn() -> Result<()>,
+        is_held: &mut dyn FnMut() -> bool,
+    ) -> Result<()> {
+        let mut outcome = Ok(());
+        loop {
+            let seen = self.signal.now();
+            if !is_held() || outcome.is_err() {
+                break;
+            }
+            job.set_state(state);
+            self.signal.wait(seen, HOLD_WAIT);
+            outcome = check();
+        }
+        job.set_state(JobState::Running);
+        outcome
+    }
+
+    /// Flushes what is due, where no other thread would.
+    fn flush_between(self: &Arc<Self>) {
+        if self.options.background == Background::Threads(1) {
+            while self.flush_step() == Step::Done {}
+        }
+    }
+
+    /// Whether compactions are paused.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Acquire)
+    }
+
+    /// Pauses compactions, or lets them go on.
+    pub fn set_paused(self: &Arc<Self>, is_paused: bool) {
+        if self.is_paused.swap(is_paused, Ordering::AcqRel) != is_paused {
+            let kind = if is_paused { EventKind::Paused } else { EventKind::Resumed };
+            self.note(&"".into(), 0, kind);
+        }
+        self.signal.raise();
+    }
+
+    /// Writes an event down that ends now.
+    pub fn note(&self, keyspace: &Arc<str>, ns: u64, kind: EventKind) {
+        self.journal.add(self.options.clock.unix_ns(), ns, keyspace.clone(), kind);
+    }
+}
+
+fn compaction_event(job: u64, plan: &Plan, written: Written) -> EventKind {
+    let from = plan.inputs.first().map_or(plan.output, |input| input.place);
+    let (reason, to) = (plan.reason.name(), plan.output);
+    let (input_tables, input_bytes) = (plan.tables().count() as u64, plan.input_bytes);
+    if plan.is_move {
+        return EventKind::Move { job, reason, from, to, tables: input_tables, bytes: input_bytes };
+    }
+    let Written { tables, bytes } = written;
+    EventKind::Compaction { job, reason, from, to, input_tables, input_bytes, tables, bytes }
+}

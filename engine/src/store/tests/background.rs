@@ -1,0 +1,184 @@
+//! Jobs, events, pause, cancel and the rate of compactions, seen through the store.
+
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+
+use crate::clock::ManualClock;
+use crate::events::EventKind;
+use crate::jobs::{JobKind, JobState};
+use crate::options::{Background, Tiered};
+
+/// Tiered, and never due.
+fn never() -> Policy {
+    Policy::Tiered(Tiered { merge_runs_min: 99, merge_runs_max: 99, ratio: 1.0, runs_max: 99 })
+}
+
+/// A store with `runs` runs of level 0 of about 100 KiB each, and the keyspace they are in.
+fn store_with_runs(runs: u64) -> (Store, Keyspace) {
+    let mut options = options(&sim());
+    (options.memtable_bytes_max, options.memtable_bytes_hard) = (1 << 20, 4 << 20);
+    let store = Store::open(options).unwrap();
+    let chosen = KeyspaceOptions { policy: Some(never()), ..KeyspaceOptions::default() };
+    let keyspace = store.create_keyspace("kv/a", chosen).unwrap();
+    for _ in 0..runs {
+        fill(&store, &keyspace, 0..400, 250);
+        store.flush(None).unwrap();
+    }
+    (store, keyspace)
+}
+
+fn kinds(store: &Store, since: u64) -> Vec<&'static str> {
+    store.events(since).iter().map(|event| event.kind.name()).collect()
+}
+
+#[test]
+fn events_tell_what_happened_in_order() {
+    let (store, keyspace) = store_with_runs(3);
+    let events = store.events(0);
+    assert!(
+        events.iter().all(|event| event.kind.name() == "flush" && event.keyspace == keyspace.name)
+    );
+    assert!(events.windows(2).all(|pair| pair[0].id + 1 == pair[1].id));
+    let last = events.last().unwrap().id;
+    let EventKind::Flush { tables, bytes, .. } = events[0].kind else { panic!("a flush") };
+    assert!(tables >= 1 && bytes > 10_000, "{tables} tables of {bytes} bytes");
+    store.compact(None, CompactOptions::default(), &|| false).unwrap();
+    store.set_policy(keyspace.id, Policy::default()).unwrap();
+    let export = store.begin_export(&|_| true).unwrap().wait(&|| false).unwrap();
+    let mut import = store.begin_import().unwrap();
+    import.keyspace("kv/b", KeyspaceOptions::default()).unwrap();
+    let table = &export.keyspaces[0].tables[0];
+    let source = TableSource { path: table.path().to_owned(), place: table.place, is_final: false };
+    import.table(&source, Transfer::Copy, &mut |_| Ok(())).unwrap();
+    import.commit(&[], export.seq, "test").unwrap();
+    assert_eq!(kinds(&store, last), ["compaction", "policy", "ingest"]);
+    let EventKind::Compaction { reason, input_tables, bytes, .. } = &store.events(last)[0].kind
+    else {
+        panic!("a compaction")
+    };
+    assert_eq!(*reason, "manual");
+    assert!(*input_tables >= 3 && *bytes > 0);
+}
+
+#[test]
+fn paused_compactions_wait_and_are_listed() {
+    let (store, keyspace) = store_with_runs(3);
+    store.pause_compactions();
+    let mark = store.events(0).last().unwrap().id;
+    assert!(store.jobs().is_empty(), "nothing is due under this policy");
+    store
+        .set_policy(keyspace.id, Policy::Tiered(Tiered { merge_runs_min: 2, ..Tiered::default() }))
+        .unwrap();
+    store.maintain().unwrap();
+    let jobs = store.jobs();
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    let job = &jobs[0];
+    assert_eq!((job.kind, job.state, job.reason), (JobKind::Compaction, JobState::Queued, "tier"));
+    assert_eq!((job.inputs.len(), job.id, job.start_ns), (3, 0, None));
+    assert!(job.total_bytes > 30_000 && job.done_bytes == 0);
+    let manual = store.compact(None, CompactOptions::default(), &|| false);
+    assert!(matches!(manual, Err(Error::Busy { .. })), "{manual:?}");
+    fill(&store, &keyspace, 0..10, 10);
+    store.flush(None).unwrap();
+    assert_eq!(store.metrics().classes["kv"].read_amplification, 4, "flushes go on");
+    store.resume_compactions();
+    assert!(store.jobs().is_empty());
+    assert_eq!(kinds(&store, mark), ["paused", "policy", "flush", "resumed", "compaction"][1..]);
+    assert_eq!(store.metrics().classes["kv"].read_amplification, 2);
+}
+
+/// The job that somebody asked for, once it runs.
+fn manual_job(store: &Store, state: JobState) -> crate::jobs::JobInfo {
+    loop {
+        let is_it = |job: &crate::jobs::JobInfo| job.is_manual && job.state == state;
+        if let Some(job) = store.jobs().into_iter().find(is_it) {
+            return job;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// A store whose compactions read many MiB, on threads of its own, on a clock that stands.
+fn large_store() -> (Store, Keyspace, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(1));
+    let mut options = options(&sim());
+    options.background = Background::Threads(2);
+    options.clock = clock.clone();
+    options.memtable_bytes_max = 8 << 20;
+    options.memtable_bytes_hard = 64 << 20;
+    options.table_bytes_max = 1 << 20;
+    let store = Store::open(options).unwrap();
+    let chosen = KeyspaceOptions { policy: Some(never()), ..KeyspaceOptions::default() };
+    let keyspace = store.create_keyspace("kv/a", chosen).unwrap();
+    for _ in 0..2 {
+        fill(&store, &keyspace, 0..2000, 1000);
+        store.flush(None).unwrap();
+    }
+    (store, keyspace, clock)
+}
+
+#[test]
+fn a_manual_job_is_cancelled_while_it_is_held() {
+    let (store, _keyspace, _clock) = large_store();
+    store.set_compaction_rate(1);
+    std::thread::scope(|scope| {
+        let compaction = scope.spawn(|| store.compact(None, CompactOptions::default(), &|| false));
+        let job = manual_job(&store, JobState::Limited);
+        assert!(job.done_bytes > 0 && job.done_bytes < job.total_bytes, "{job:?}");
+        assert!(matches!(store.cancel_job(job.id + 1), Err(Error::NotFound { .. })));
+        store.cancel_job(job.id).unwrap();
+        assert!(matches!(compaction.join().unwrap(), Err(Error::Cancelled)));
+    });
+    assert!(store.jobs().is_empty());
+    let last = store.events(0).pop().unwrap();
+    assert!(matches!(last.kind, EventKind::JobFailed { .. }), "{last:?}");
+    // Nothing of it is left, and it may be asked for again.
+    store.set_compaction_rate(0);
+    store.compact(None, CompactOptions::default(), &|| false).unwrap();
+    assert!(store.check(true, &|_, _| {}).unwrap().findings.is_empty());
+}
+
+#[test]
+fn a_running_job_is_paused_and_goes_on() {
+    let (store, _keyspace, _clock) = large_store();
+    let was_asked = AtomicBool::new(false);
+    let is_running = || store.jobs().iter().any(|job| job.done_bytes > 0);
+    let is_cancelled = || {
+        if is_running() && !was_asked.swap(true, Ordering::SeqCst) {
+            store.pause_compactions();
+        }
+        false
+    };
+    std::thread::scope(|scope| {
+        let compaction =
+            scope.spawn(|| store.compact(None, CompactOptions::default(), &is_cancelled));
+        let job = manual_job(&store, JobState::Paused);
+        assert!(job.done_bytes > 0 && job.done_bytes < job.total_bytes, "{job:?}");
+        assert!(!compaction.is_finished());
+        store.resume_compactions();
+        compaction.join().unwrap().unwrap();
+    });
+    assert!(store.jobs().is_empty() && !store.is_paused());
+}
+
+/// Time stands unless the test moves it, so a job that finishes early was not held.
+#[test]
+fn the_rate_holds_jobs_until_time_has_passed() {
+    let (store, _keyspace, clock) = large_store();
+    store.set_compaction_rate(1 << 20);
+    let start = store.options().clock.monotonic_ns();
+    std::thread::scope(|scope| {
+        let compaction = scope.spawn(|| store.compact(None, CompactOptions::default(), &|| false));
+        while !compaction.is_finished() {
+            if store.jobs().iter().any(|job| job.state == JobState::Limited) {
+                clock.advance_ns(100_000_000);
+            }
+            std::thread::yield_now();
+        }
+        compaction.join().unwrap().unwrap();
+    });
+    let passed = store.options().clock.monotonic_ns() - start;
+    // About 4 MB of entries in chunks of at least a MiB, of which the last may be smaller.
+    assert!(passed >= 2_900_000_000, "{passed} ns for about 4 MB at 1 MiB a second");
+}
