@@ -218,8 +218,12 @@ fn function_lengths(source: &Source) -> Vec<(String, usize)> {
 
 #[test]
 fn unsafe_stays_in_its_rooms() {
-    // A cursor that owns the list it borrows from.
-    let rooms = ["engine/src/memtable/skiplist.rs", "src/allocator.rs"];
+    // A cursor that owns the list it borrows from; the allocator's knob; LMDB maps a file.
+    let rooms = [
+        "engine/src/memtable/skiplist.rs",
+        "src/allocator.rs",
+        "benches/peers/src/engines/heed_.rs",
+    ];
     let mut findings = Vec::new();
     for source in rust_sources() {
         let path = source.path.to_string_lossy();
