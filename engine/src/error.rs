@@ -49,6 +49,12 @@ pub enum Error {
         /// When to try again, in milliseconds.
         retry_after_ms: u64,
     },
+    /// A transaction read what another one wrote since. Nothing was stored; run it again.
+    #[error("conflict: {reason}; run the transaction again")]
+    Conflict {
+        /// What was written, where that is known.
+        reason: String,
+    },
     /// Writing stopped after a failure; reads go on. Reopen once the cause is gone.
     #[error("the store is read-only: {cause}")]
     ReadOnly {

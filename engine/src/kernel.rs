@@ -1,6 +1,6 @@
 //! The kernel of an open store: what its parts share, and the ways of data through it.
 //!
-//! - [`commit`]: the way of a batch in;
+//! - [`commit`]: the way of a batch in, and [`transactions`]: what it may be refused for there;
 //! - [`reading`]: the ways out;
 //! - [`jobs`], [`compacting`] and [`install`]: flush and compaction, and what their end changes;
 //! - [`overview`]: what others ask about jobs;
@@ -21,6 +21,7 @@ mod overview;
 mod reading;
 mod requests;
 mod schedule;
+mod transactions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use crate::background::{Signal, Workers};
 use crate::budget::{Reservation, Share};
 use crate::cache::Cache;
 use crate::compaction::rate::Rate;
+use crate::conflicts::History;
 use crate::events::Journal;
 use crate::fs::LockGuard;
 use crate::jobs::Jobs;
@@ -53,12 +55,12 @@ pub use commit::Commit;
 pub use export::{Export, ExportedKeyspace, ExportedTable, PendingExport};
 pub use import::{Import, TableSource, Transfer};
 pub use reading::ScanOptions;
+pub(crate) use transactions::{Guard, OpenTransaction};
 
 /// Bytes by which the memtables grow before the budget is told.
 const BUDGET_STEP_BYTES: u64 = 1 << 20;
 
 /// What the commit lock guards.
-#[derive(Default)]
 pub(crate) struct Commits {
     /// Sequence number of the last batch.
     pub last_seq: Seq,
@@ -66,6 +68,8 @@ pub(crate) struct Commits {
     pub dirty: HashMap<KeyspaceId, Arc<KeyspaceState>>,
     /// Where the log ended when its length was last compared with the limit.
     pub wal_checked: LogPosition,
+    /// What was written while transactions are open.
+    pub history: History,
 }
 
 /// Keyspaces by number and by name.
@@ -236,6 +240,12 @@ impl Kernel {
         let cache =
             Cache::with_files(options.cache_bytes, options.files_open_max, options.budget.clone());
         let reserved = options.budget.reserve_anyway(Share::Memtables, 0);
+        let commits = Commits {
+            last_seq: 0,
+            dirty: HashMap::new(),
+            wal_checked: LogPosition::default(),
+            history: History::new(&options.budget),
+        };
         Arc::new(Kernel {
             graveyard: Graveyard::new(options.fs.clone(), &options.dir, wake),
             numbers,
@@ -243,7 +253,7 @@ impl Kernel {
             manifest: Mutex::new(manifest),
             wal: OnceLock::new(),
             wal_metrics: Arc::default(),
-            commits: Mutex::default(),
+            commits: Mutex::new(commits),
             publisher: Publisher::new(0),
             registry: RwLock::default(),
             snapshots: Arc::default(),

@@ -21,6 +21,7 @@ pub mod options;
 
 pub mod batch;
 pub mod cache;
+pub mod conflicts;
 
 pub mod table;
 pub mod wal;
@@ -47,6 +48,8 @@ pub mod metrics;
 mod folder;
 
 mod kernel;
+
+pub mod transaction;
 
 pub mod check;
 pub mod recovery;

@@ -36,6 +36,13 @@ pub enum Durability {
     Os,
 }
 
+/// How one write is done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WriteOptions {
+    /// When it is acknowledged; `None`: as the store's options say.
+    pub durability: Option<Durability>,
+}
+
 /// Who runs flushes and compactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Background {
@@ -177,6 +184,9 @@ pub struct Options {
     pub batch_bytes_max: usize,
     /// Bytes of one key.
     pub key_bytes_max: usize,
+    /// Bytes of keys remembered while transactions are open, to find conflicts. Beyond them the
+    /// transactions that are open longest are refused at their commit. 64 MiB: a million keys.
+    pub transaction_history_bytes: u64,
     /// Keyspaces of the store.
     pub keyspaces_max: usize,
 }
@@ -217,6 +227,7 @@ impl Options {
             compaction_bytes_per_s: 0,
             batch_bytes_max: 64 << 20,
             key_bytes_max: 64 << 10,
+            transaction_history_bytes: 64 << 20,
             keyspaces_max: 100_000,
         }
     }

@@ -13,7 +13,7 @@ use crate::kernel::Kernel;
 use crate::key::KeyspaceId;
 use crate::keyspace::{FlushReason, Keyspace, KvIterator, View};
 use crate::metrics::StoreMetrics;
-use crate::options::{Durability, KeyspaceOptions, Options, Policy};
+use crate::options::{KeyspaceOptions, Options, Policy};
 use crate::recovery;
 use crate::scan::Value;
 use crate::snapshot::Snapshot;
@@ -23,14 +23,9 @@ pub use crate::kernel::{
     Commit, Export, ExportedKeyspace, ExportedTable, Import, PendingExport, ScanOptions,
     TableSource, Transfer,
 };
+pub use crate::options::WriteOptions;
 pub use crate::recovery::OpenProgress;
-
-/// How one write is done.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct WriteOptions {
-    /// When it is acknowledged; `None`: as the store's options say.
-    pub durability: Option<Durability>,
-}
+pub use crate::transaction::{Isolation, Transaction, TransactionIterator, TransactionOptions};
 
 /// What a compaction asked for by hand does.
 #[derive(Debug, Clone, Copy, Default)]
@@ -133,6 +128,43 @@ impl Store {
         let commit = self.kernel().commit(batch, options.durability)?;
         self.kernel().after_commit();
         Ok(commit)
+    }
+
+    /// Begins a transaction that sees what is visible now, and is refused at its commit where
+    /// another writer came in between.
+    pub fn transaction(&self) -> Result<Transaction> {
+        self.transaction_with(TransactionOptions::default())
+    }
+
+    /// As [`Store::transaction`], with a say in what counts as in between.
+    pub fn transaction_with(&self, options: TransactionOptions) -> Result<Transaction> {
+        Transaction::begin(self.kernel(), options)
+    }
+
+    /// Runs `body` in a transaction and commits it; again from the start, at most `attempts` times
+    /// in all, where it conflicts.
+    ///
+    /// # Errors
+    /// What `body` gives, after which nothing is stored; `Conflict` of the last attempt; those of
+    /// [`Store::write`].
+    pub fn transact<T>(
+        &self,
+        attempts: usize,
+        mut body: impl FnMut(&mut Transaction) -> Result<T>,
+    ) -> Result<T> {
+        let mut left = attempts;
+        loop {
+            left = left.saturating_sub(1);
+            let mut transaction = self.transaction()?;
+            let outcome = body(&mut transaction).and_then(|value| {
+                let _commit = transaction.commit(WriteOptions::default())?;
+                Ok(value)
+            });
+            match outcome {
+                Err(Error::Conflict { .. }) if left > 0 => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Pins what is visible now.

@@ -3,7 +3,8 @@
 //! ```text
 //! check     no lock      every operation is decoded and accepted by its keyspace's hooks
 //! admit     no lock      within the memory of memtables, or a bounded stall
-//! number    commit lock  next sequence number, memtables to write to, record into the log buffer
+//! number    commit lock  a transaction's conflicts; next sequence number, memtables to write to,
+//!                        record into the log buffer
 //! apply     no lock      into the memtables, beside other batches
 //! publish   no lock      visible in the order of numbers
 //! wait      no lock      for the write or the fsync, shared with whoever else waits
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Commits, Entering, Kernel};
+use super::{Commits, Entering, Guard, Kernel};
 use crate::background::Step;
 use crate::batch::WriteBatch;
 use crate::events::EventKind;
@@ -88,16 +89,26 @@ impl Kernel {
         batch: &WriteBatch,
         durability: Option<Durability>,
     ) -> Result<Commit> {
+        self.commit_guarded(batch, durability, None)
+    }
+
+    /// As `commit`, unless the guard finds a conflict.
+    pub fn commit_guarded(
+        self: &Arc<Self>,
+        batch: &WriteBatch,
+        durability: Option<Durability>,
+        guard: Option<&Guard<'_>>,
+    ) -> Result<Commit> {
         self.check_writable()?;
         let durability = durability.unwrap_or(self.options.durability);
         let mut touched = self.check_batch(batch)?;
         if touched.is_empty() {
-            let (seq, position) = (self.publisher.visible(), LogPosition(0));
-            return Ok(Commit { kernel: self.clone(), seq, position, durability });
+            guard.map_or(Ok(()), |guard| guard.check(&self.commits.lock()))?;
+            return Ok(self.commit_of_nothing(self.publisher.visible()));
         }
         self.pace(&touched);
         let entering = self.admit(batch.bytes().len() as u64 * MEMTABLE_FACTOR)?;
-        let (seq, position, is_long) = self.number(batch, &mut touched)?;
+        let (seq, position, is_long) = self.number(batch, &mut touched, guard)?;
         let applied = Applied { kernel: self, touched: &touched, seq };
         apply(batch, &touched, seq);
         let is_full = applied.finish();
@@ -109,6 +120,12 @@ impl Kernel {
             self.seal_log_pins();
         }
         Ok(Commit { kernel: self.clone(), seq, position, durability })
+    }
+
+    /// The commit of a batch without operations, after those up to `seq`.
+    pub fn commit_of_nothing(self: &Arc<Self>, seq: Seq) -> Commit {
+        let (position, durability) = (LogPosition(0), Durability::Interval);
+        Commit { kernel: self.clone(), seq, position, durability }
     }
 
     /// What follows a commit once its durability was waited for.
@@ -146,7 +163,8 @@ impl Kernel {
         Ok(touched)
     }
 
-    fn check_op(&self, keyspace: &KeyspaceState, op: &Op<'_>) -> Result<()> {
+    /// Whether the keyspace takes the operation.
+    pub fn check_op(&self, keyspace: &KeyspaceState, op: &Op<'_>) -> Result<()> {
         let limit = self.options.key_bytes_max;
         if op.key.len() > limit {
             let (limit, got) = (limit as u64, op.key.len() as u64);
@@ -249,6 +267,7 @@ impl Kernel {
         &self,
         batch: &WriteBatch,
         touched: &mut [Touched],
+        guard: Option<&Guard<'_>>,
     ) -> Result<(Seq, LogPosition, bool)> {
         let wal = self.wal();
         let mut commits = self.lock_commits();
@@ -258,6 +277,7 @@ impl Kernel {
             let what = format!("keyspace {}", dropped.keyspace.name);
             return Err(Error::NotFound { what });
         }
+        guard.map_or(Ok(()), |guard| guard.check(&commits))?;
         let seq = commits.last_seq + 1;
         for touched in touched.iter_mut() {
             touched.slot = Some(self.active_slot(&mut commits, &touched.keyspace));
@@ -270,6 +290,9 @@ impl Kernel {
             }
         };
         commits.last_seq = seq;
+        if commits.history.is_recording() {
+            commits.history.record(seq, batch, self.options.transaction_history_bytes);
+        }
         for touched in touched.iter() {
             touched.slot.as_ref().expect("just set").enter(seq, position);
         }

@@ -127,6 +127,12 @@ impl KvIterator {
         self.cursor.value()
     }
 
+    /// The value, kept alive past the next move; without a copy where it lies in a block. Only
+    /// after `advance` said `true`.
+    pub fn pin(&self) -> Value {
+        self.cursor.pin()
+    }
+
     /// The sequence number of the batch that put the value; `None` where it was merged, or in
     /// reverse. Only after `advance` said `true`.
     pub fn seq(&self) -> Option<Seq> {
@@ -144,7 +150,7 @@ impl Iterator for KvIterator {
         }
         match self.advance() {
             Ok(false) => None,
-            Ok(true) => Some(Ok((self.cursor.key().to_vec(), self.cursor.pin()))),
+            Ok(true) => Some(Ok((self.key().to_vec(), self.pin()))),
             Err(error) => Some(Err(error)),
         }
     }
