@@ -366,6 +366,10 @@ impl Store {
 
     /// Syncs the log, stops the background and lets go of the directory. Every later call fails
     /// with `Closed`.
+    ///
+    /// # Errors
+    /// `ReadOnly` when writing had stopped: what was acknowledged before it was durable may be
+    /// lost.
     pub fn close(&self) -> Result<()> {
         self.kernel().close()
     }

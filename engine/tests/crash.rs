@@ -16,9 +16,11 @@ use firndb_engine::options::Durability;
 use firndb_engine::store::Store;
 use parking_lot::Mutex;
 
-use crate::script::{
-    self, Allowed, Change, Operation, Run, Script, State, Step, Tracker, seeds_factor,
-};
+use crate::proof;
+use crate::script::{self, Allowed, Change, Operation, Run, Script, State, Step, Tracker};
+
+/// Crash points that each script has at the least.
+const POINTS_MIN: u64 = 1_000;
 
 /// What was found at all crash points of a script.
 #[derive(Debug, Default)]
@@ -145,9 +147,10 @@ fn crash_in_recovery(
     (points, failure.or(opened.err().map(|e| e.to_string())))
 }
 
-fn assert_survives(first: u64, seeds: u64, steps: usize, durability: Durability) -> u64 {
+/// Crashes at every call of scripts with seeds from `first` on; answers how many crashes that were.
+fn assert_survives(proof: &str, first: u64, count: u64, steps: usize, durability: Durability) {
     let mut points = 0;
-    for seed in first..first + seeds * seeds_factor() {
+    for seed in proof::seeds(proof, first, count) {
         let script = Script::random(seed, steps, durability);
         let disk = script::new_fs(seed);
         let sampling = Sampling { stride: 1, is_one_enough: false };
@@ -156,44 +159,53 @@ fn assert_survives(first: u64, seeds: u64, steps: usize, durability: Durability)
         assert!(failures.is_empty(), "{} failures; first: {}", failures.len(), failures[0]);
         points += findings.points;
     }
-    points
+    proof::looked(proof, points, count * POINTS_MIN);
 }
 
 #[test]
 fn everything_acknowledged_survives_a_crash_at_every_call() {
-    let points = assert_survives(0, 5, 150, Durability::Always);
-    assert!(points >= 10_000, "{points} crash points");
+    assert_survives("crash points", 0, 4, 150, Durability::Always);
+}
+
+#[test]
+fn everything_acknowledged_survives_a_crash_at_every_call_of_other_scripts() {
+    assert_survives("crash points, more", 100_000, 4, 150, Durability::Always);
 }
 
 #[test]
 fn without_waiting_a_crash_leaves_a_prefix() {
-    let points = assert_survives(1_000_000, 3, 120, Durability::Os);
-    assert!(points >= 2_000, "{points} crash points");
+    assert_survives("crash points, not waiting", 1_000_000, 3, 120, Durability::Os);
 }
 
 #[test]
 fn a_crash_during_recovery_changes_nothing() {
-    let script = Script::random(42, 60, Durability::Always);
-    let (disk, tracker) = (script::new_fs(42), Tracker::default());
-    let found = Arc::new(Mutex::new((0, Vec::new())));
-    let (source, looked_at, seen, states) =
-        (disk.clone(), tracker.clone(), found.clone(), script.clone());
-    disk.observe(Some(Box::new(move |number, op| {
-        if number % 61 != 0 {
-            return;
-        }
-        for mode in [CrashMode::ALL[1], CrashMode::ALL[3]] {
-            let after = source.crash(mode, number);
-            let (points, failure) =
-                crash_in_recovery(&after, &states, &looked_at.allowed(), number);
-            let mut seen = seen.lock();
-            seen.0 += points;
-            seen.1.extend(failure.map(|what| format!("call {number} ({op:?}), {mode:?}: {what}")));
-        }
-    })));
-    script::run(Arc::new(disk.clone()), &script, &tracker).unwrap();
-    disk.observe(None);
-    let (points, failures) = &*found.lock();
-    assert!(failures.is_empty(), "{} failures; first: {}", failures.len(), failures[0]);
-    assert!(*points >= 1_000, "{points} crash points");
+    let mut points = 0;
+    for seed in proof::seeds("second crashes", 42, 2) {
+        let script = Script::random(seed, 60, Durability::Always);
+        let (disk, tracker) = (script::new_fs(seed), Tracker::default());
+        let found = Arc::new(Mutex::new((0, Vec::new())));
+        let (source, looked_at, seen, states) =
+            (disk.clone(), tracker.clone(), found.clone(), script.clone());
+        disk.observe(Some(Box::new(move |number, op| {
+            if number % 61 != 0 {
+                return;
+            }
+            for mode in [CrashMode::ALL[1], CrashMode::ALL[3]] {
+                let after = source.crash(mode, number);
+                let (points, failure) =
+                    crash_in_recovery(&after, &states, &looked_at.allowed(), number);
+                let mut seen = seen.lock();
+                seen.0 += points;
+                seen.1.extend(
+                    failure.map(|what| format!("call {number} ({op:?}), {mode:?}: {what}")),
+                );
+            }
+        })));
+        script::run(Arc::new(disk.clone()), &script, &tracker).unwrap();
+        disk.observe(None);
+        let (found, failures) = &*found.lock();
+        assert!(failures.is_empty(), "{} failures; first: {}", failures.len(), failures[0]);
+        points += found;
+    }
+    proof::looked("second crashes", points, 2_000);
 }

@@ -1,9 +1,16 @@
 //! The store as its users see it, on the simulated file system.
 
+mod chain;
 mod crash;
+mod damage;
+mod differential;
 mod faults;
+mod history;
+mod kill;
+mod metamorphic;
 mod model;
 mod planted;
+mod proof;
 mod script;
 mod threads;
 mod transfer;

@@ -84,12 +84,18 @@ impl Script {
     /// A script of `steps` random steps. With `Durability::Always` keyspaces come and go; without,
     /// they are there from the start, since writes that are not waited for may be lost behind them.
     pub fn random(seed: u64, steps: usize, durability: Durability) -> Script {
+        Script::continued(seed, steps, durability, State::new())
+    }
+
+    /// As [`Script::random`], for a store that holds `state`, durably.
+    pub fn continued(seed: u64, steps: usize, durability: Durability, state: State) -> Script {
         let mut rng = Rng::new(seed);
-        let mut script = Script { steps: Vec::new(), states: vec![State::new()], durability };
-        script.push(Step::Create("a"));
-        script.push(Step::Create("b"));
-        if durability != Durability::Always {
-            script.push(Step::Create("c"));
+        let mut script = Script { steps: Vec::new(), states: vec![state], durability };
+        let at_first = if durability == Durability::Always { 2 } else { KEYSPACES.len() };
+        for name in &KEYSPACES[..at_first] {
+            if !script.last_state().contains_key(*name) {
+                script.push(Step::Create(name));
+            }
         }
         while script.steps.len() < steps {
             let step = script.random_step(&mut rng);
@@ -420,9 +426,4 @@ pub fn new_fs(seed: u64) -> SimFs {
     let fs = SimFs::new(seed);
     fs.create_dir_all(dir()).expect("nothing fails yet");
     fs
-}
-
-/// How many times as many seeds as usual: `FIRNDB_TEST_SEEDS=100` is a night's work.
-pub fn seeds_factor() -> u64 {
-    std::env::var("FIRNDB_TEST_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }

@@ -33,12 +33,23 @@ fn counts(of: &Counts) -> [u64; WRITERS] {
     std::array::from_fn(|writer| of[writer].load(Ordering::SeqCst))
 }
 
-fn ids(store: &Store) -> [KeyspaceId; 2] {
+pub fn ids(store: &Store) -> [KeyspaceId; 2] {
     ["a", "b"]
         .map(|name| store.create_keyspace(name, KeyspaceOptions::default()).expect("it exists").id)
 }
 
 fn write(store: &Store, ids: [KeyspaceId; 2], writer: usize, count: u64) -> Result<(), Error> {
+    write_as(store, ids, writer, count, WriteOptions::default())
+}
+
+/// One batch of a writer: its count, to both keyspaces.
+pub fn write_as(
+    store: &Store,
+    ids: [KeyspaceId; 2],
+    writer: usize,
+    count: u64,
+    options: WriteOptions,
+) -> Result<(), Error> {
     let mut batch = WriteBatch::new();
     for id in ids {
         let mut value = count.to_le_bytes().to_vec();
@@ -47,7 +58,7 @@ fn write(store: &Store, ids: [KeyspaceId; 2], writer: usize, count: u64) -> Resu
         batch.put(id, format!("{writer}-last").as_bytes(), &count.to_le_bytes());
     }
     loop {
-        match store.write(&batch, WriteOptions::default()) {
+        match store.write(&batch, options) {
             // On a slow machine flushes fall behind: nothing was stored, so try again.
             Err(Error::Busy { .. }) => {}
             outcome => return outcome.map(drop),
@@ -56,7 +67,7 @@ fn write(store: &Store, ids: [KeyspaceId; 2], writer: usize, count: u64) -> Resu
 }
 
 /// The count that the store shows for `writer`, when all of it fits together.
-fn read(
+pub fn read(
     store: &Store,
     ids: [KeyspaceId; 2],
     writer: usize,

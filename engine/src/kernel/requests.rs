@@ -266,11 +266,14 @@ impl Kernel {
     pub fn close(&self) -> Result<()> {
         let Some(lock) = self.lock.lock().take() else { return Ok(()) };
         self.close_workers();
-        let mut outcome = Ok(());
-        if self.failure.get().is_none() {
-            self.graveyard.clear();
-            outcome = self.wal().close().and(self.manifest.lock().close());
-        }
+        let outcome = match self.failure.get() {
+            // What was not waited for may be lost, so this is no clean end.
+            Some(cause) => Err(Error::ReadOnly { cause: Arc::clone(cause) }),
+            None => {
+                self.graveyard.clear();
+                self.wal().close().and(self.manifest.lock().close())
+            }
+        };
         self.graveyard.close();
         drop(lock);
         outcome
