@@ -2,6 +2,8 @@
 //!
 //! Options come from the process. Nothing here is read from a file and nothing is global.
 
+pub mod policy;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use crate::clock::Clock;
 use crate::compress::Compression;
 use crate::fs::Fs;
 use crate::hooks::{Hooks, Plain};
+
+pub use policy::{LazyLeveled, Leveled, Policy, Tiered, TimeWindow};
 
 /// Finds the hooks of a keyspace by its name, when it is created and at every open.
 pub trait HookResolver: Send + Sync + std::fmt::Debug {
@@ -51,69 +55,6 @@ pub enum Background {
     Inline,
     /// This many threads of the store's own; at least one.
     Threads(usize),
-}
-
-/// How the tables of a keyspace are compacted. May be changed at run time: both policies work on
-/// the same shape, so a change only finds debt at the next pick.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Policy {
-    /// Few runs to read: one run per level, each `ratio` times the one above.
-    Leveled(Leveled),
-    /// Few bytes to write: runs of like size and adjacent age are merged.
-    Tiered(Tiered),
-}
-
-impl Policy {
-    /// One word for it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Policy::Leveled(_) => "leveled",
-            Policy::Tiered(_) => "tiered",
-        }
-    }
-}
-
-/// Numbers of the leveled policy.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Leveled {
-    /// Runs in level 0 that make it due. 4, as in LevelDB and its heirs.
-    pub runs0_trigger: u32,
-    /// Size of a level over the size of the level above. 10: write amplification grows with it,
-    /// space amplification (1 + 1/ratio) falls.
-    pub ratio: u32,
-    /// Bytes of the first level below level 0.
-    pub base_bytes: u64,
-}
-
-/// Numbers of the tiered policy.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Tiered {
-    /// Fewest runs merged at once.
-    pub merge_runs_min: u32,
-    /// Most runs merged at once: each holds a cursor with its blocks.
-    pub merge_runs_max: u32,
-    /// A run is of like size when it has at most this many times the mean of the younger ones.
-    pub ratio: f64,
-    /// More runs than this are merged whatever their sizes: the bound of read amplification.
-    pub runs_max: u32,
-}
-
-impl Default for Leveled {
-    fn default() -> Self {
-        Leveled { runs0_trigger: 4, ratio: 10, base_bytes: 64 << 20 }
-    }
-}
-
-impl Default for Tiered {
-    fn default() -> Self {
-        Tiered { merge_runs_min: 4, merge_runs_max: 16, ratio: 2.0, runs_max: 12 }
-    }
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Policy::Leveled(Leveled::default())
-    }
 }
 
 /// What may be chosen for one keyspace.

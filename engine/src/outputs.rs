@@ -32,6 +32,8 @@ pub struct OutputOptions {
     pub table: TableOptions,
     /// Bytes at which a table is full.
     pub table_bytes_max: u64,
+    /// First bytes that all keys of a table have in common; 0: any keys go together.
+    pub window_bytes: usize,
     /// Whether the tables are marked as final.
     pub is_final: bool,
 }
@@ -117,6 +119,11 @@ impl Outputs {
         self.builder.as_ref().map_or(0, |(_, builder)| builder.memory_bytes())
     }
 
+    fn is_other_window(&self, key: &[u8]) -> bool {
+        let window = |key: &[u8]| key.len().min(self.options.window_bytes);
+        self.last_key[..window(&self.last_key)] != key[..window(key)]
+    }
+
     fn end_table(&mut self) -> Result<()> {
         if let Some((number, builder)) = self.builder.take() {
             let properties = builder.finish()?;
@@ -143,7 +150,9 @@ impl EntrySink for Outputs {
         value: &[u8],
         body: Option<&[u8]>,
     ) -> Result<()> {
-        let is_full = |builder: &TableBuilder| builder.bytes() >= self.options.table_bytes_max;
+        let is_full = |builder: &TableBuilder| {
+            builder.bytes() >= self.options.table_bytes_max || self.is_other_window(key)
+        };
         if self.builder.as_ref().is_some_and(|(_, builder)| is_full(builder))
             && self.last_key != key
         {

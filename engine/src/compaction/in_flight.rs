@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use super::Plan;
+use super::pick::is_older;
 use crate::key::{FileNumber, KeyspaceId};
+use crate::manifest::Place;
 
 /// What running compactions hold.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +19,7 @@ pub struct InFlight {
 struct Job {
     id: u64,
     keyspace: KeyspaceId,
-    level: u8,
+    output: Place,
     smallest: Vec<u8>,
     largest: Vec<u8>,
     tables: Vec<FileNumber>,
@@ -55,9 +57,19 @@ impl InFlight {
             // Runs of level 0 may overlap: their order is that of their ages.
             job.keyspace == keyspace
                 && level > 0
-                && job.level == level
+                && job.output.level == level
                 && *job.smallest <= *largest
                 && *smallest <= *job.largest
+        })
+    }
+
+    /// Whether a job writes something into the range of `plan` that will be older than its output.
+    pub fn writes_older(&self, keyspace: KeyspaceId, plan: &Plan) -> bool {
+        self.jobs.iter().any(|job| {
+            job.keyspace == keyspace
+                && is_older(job.output, plan.output)
+                && *job.smallest <= *plan.largest
+                && *plan.smallest <= *job.largest
         })
     }
 
@@ -79,7 +91,7 @@ impl InFlight {
         self.jobs.push(Job {
             id: self.next_id,
             keyspace,
-            level: plan.output.level,
+            output: plan.output,
             smallest: plan.smallest.clone(),
             largest: plan.largest.clone(),
             tables,

@@ -1,18 +1,32 @@
 //! What should be compacted next: a pure function of the levels, the policy and what is running.
 //!
-//! Leveled: level 0 is due by its number of runs, a deeper level by its bytes over its target.
-//! Targets are derived from the largest level upward, so that the last level holds most bytes and
-//! space amplification stays near `1 + 1/ratio` whatever the size of the keyspace; levels above
-//! the base level stay empty. The most overdue level goes first.
+//! A policy becomes a [`shape::Shape`]: how many runs may stand side by side, what is of like
+//! size, and what is merged at once. One of two rules reads it: [`ranges`] for levels of one run
+//! each, [`tiers`] for whole runs and for windows of keys. Both look at the same picture, runs
+//! by age, so that policies may be changed at any time. [`by_hand`] makes the plans that somebody
+//! asked for.
 //!
-//! Tiered: of all runs by age, the youngest group of neighbours of like size that is long enough.
-//! When there are too many runs and no such group, the cheapest group of neighbours.
+//! Invariants, whatever the policy and whatever runs beside:
+//! - a table that lies in age between two inputs and shares a key with their range is an input;
+//! - a table older than the output does not shadow it: what goes to another level takes all older
+//!   tables of its range with it, down to that level;
+//! - deletes go only when neither a table nor a running job can have something older for them.
 
+mod by_hand;
+mod columns;
+mod ranges;
+mod shape;
+mod tiers;
+
+pub use by_hand::{pick_all, pick_level, pick_range};
+pub use ranges::targets;
+
+use self::shape::{Shape, Unit};
 use super::InFlight;
 use crate::key::{FileNumber, KeyspaceId};
-use crate::levels::{LevelsSummary, RunSummary};
-use crate::manifest::{LEVEL_LAST, LEVELS, Place, TableMeta};
-use crate::options::{Leveled, Policy, Tiered};
+use crate::levels::LevelsSummary;
+use crate::manifest::{LEVELS, Place, TableMeta};
+use crate::options::{Leveled, Policy};
 
 /// Why a compaction is done: a label of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,6 +37,8 @@ pub enum PlanReason {
     Size,
     /// Neighbouring runs are of like size.
     Tier,
+    /// Level 0 cannot go down now, and has too many runs.
+    Young,
     /// The keyspace gets its final form.
     Final,
     /// Somebody asked.
@@ -36,6 +52,7 @@ impl PlanReason {
             PlanReason::Runs => "runs",
             PlanReason::Size => "size",
             PlanReason::Tier => "tier",
+            PlanReason::Young => "young",
             PlanReason::Final => "final",
             PlanReason::Manual => "manual",
         }
@@ -83,7 +100,7 @@ impl Plan {
     }
 
     /// A plan that merges `inputs`, newest first; `None` where they hold nothing.
-    fn merge(
+    pub(super) fn merge(
         inputs: Vec<(Place, Vec<&TableMeta>)>,
         output: Place,
         reason: PlanReason,
@@ -114,6 +131,39 @@ impl Plan {
     }
 }
 
+/// What a rule looks at.
+struct Picture<'a> {
+    keyspace: KeyspaceId,
+    levels: &'a LevelsSummary<'a>,
+    in_flight: &'a InFlight,
+}
+
+impl Picture<'_> {
+    /// Whether nothing that the plan needs is held.
+    fn allows(&self, plan: &Plan) -> bool {
+        self.in_flight.allows(self.keyspace, plan)
+    }
+
+    /// Says whether the plan's output is the oldest data of its range, and whether a move will do.
+    fn complete(&self, mut plan: Plan, can_move: bool) -> Plan {
+        let is_taken = |table: &TableMeta| plan.tables().any(|number| number == table.number);
+        let is_older = |place: Place| is_older(place, plan.output);
+        let older = self.levels.runs().filter(|run| is_older(run.place));
+        let mut older = older.flat_map(|run| &run.tables).filter(|table| !is_taken(table));
+        let is_below = older.any(|table| table.overlaps(&plan.smallest, &plan.largest))
+            || self.in_flight.writes_older(self.keyspace, &plan);
+        plan.is_bottom = !is_below;
+        // Deletes that could go are worth a rewrite.
+        plan.is_move = can_move && !(plan.is_bottom && plan.input_deletes > 0);
+        plan
+    }
+}
+
+/// Whether what lies at `place` is older than what lies at `other`.
+pub(super) fn is_older(place: Place, other: Place) -> bool {
+    place.level > other.level || place.level == other.level && place.age < other.age
+}
+
 /// What should be compacted next under `policy`, if anything.
 pub fn pick(
     keyspace: KeyspaceId,
@@ -121,252 +171,41 @@ pub fn pick(
     policy: &Policy,
     in_flight: &InFlight,
 ) -> Option<Plan> {
-    match policy {
-        Policy::Leveled(leveled) => pick_leveled(keyspace, levels, leveled, in_flight),
-        Policy::Tiered(tiered) => pick_tiered(keyspace, levels, tiered, in_flight),
+    let picture = Picture { keyspace, levels, in_flight };
+    let shape = Shape::of(policy);
+    match shape.unit {
+        Unit::Ranges(leveled) => ranges::plan(&picture, &shape, &leveled),
+        Unit::Runs | Unit::Windows(_) => tiers::plan(&picture, &shape),
     }
 }
 
-/// All runs into one; `None` while a job of the keyspace runs, or where there is nothing to do.
-pub fn pick_all(
-    keyspace: KeyspaceId,
-    levels: &LevelsSummary<'_>,
-    policy: &Policy,
-    in_flight: &InFlight,
-    is_final: bool,
-) -> Option<Plan> {
-    if in_flight.is_busy(keyspace) {
-        return None;
+/// How overdue each level is; 1 and more is due. Level 0 by runs, the last level never. Policies of
+/// whole runs know no other level.
+pub fn scores(levels: &LevelsSummary<'_>, policy: &Policy, in_flight: &InFlight) -> [f64; LEVELS] {
+    let picture = Picture { keyspace: KeyspaceId(0), levels, in_flight };
+    let shape = Shape::of(policy);
+    match shape.unit {
+        Unit::Ranges(leveled) => ranges::scores(&picture, &leveled),
+        Unit::Runs | Unit::Windows(_) => {
+            let runs0_trigger = u32::try_from(shape.merge_min()).unwrap_or(u32::MAX);
+            let like = Leveled { runs0_trigger, ..Leveled::default() };
+            let scores = ranges::scores(&picture, &like);
+            std::array::from_fn(|level| if level == 0 { scores[0] } else { 0.0 })
+        }
     }
-    let runs: Vec<_> = levels.runs().collect();
-    let deepest = runs.last()?.place;
-    let output = match policy {
-        Policy::Leveled(_) => Place { level: LEVEL_LAST, age: 0 },
-        Policy::Tiered(_) if deepest.level == 0 => runs[0].place,
-        Policy::Tiered(_) => deepest,
-    };
-    let inputs = runs.iter().map(|run| (run.place, run.tables.clone())).collect();
-    let reason = if is_final { PlanReason::Final } else { PlanReason::Manual };
-    let mut plan = Plan::merge(inputs, output, reason)?;
-    (plan.is_bottom, plan.is_final) = (true, is_final);
-    Some(plan)
 }
 
-/// The base level (where level 0 goes) and the target of each level from it down, by level.
-pub fn targets(levels: &LevelsSummary<'_>, leveled: &Leveled) -> (u8, [u64; LEVELS]) {
-    let mut targets = [0; LEVELS];
-    let ratio = u64::from(leveled.ratio.max(2));
-    let bytes = |level: usize| levels.levels.get(level - 1).map_or(0, RunSummary::bytes);
-    let largest = (1..LEVELS).map(bytes).max().unwrap_or(0);
-    let mut base = LEVELS - 1;
-    targets[base] = largest.max(leveled.base_bytes);
-    while base > 1 && targets[base] > leveled.base_bytes {
-        base -= 1;
-        targets[base] = (targets[base + 1] / ratio).max(1);
-    }
-    // Data above the base level, left by a larger past: its target is next to nothing, so that it
-    // moves down soon.
-    let first = (1..LEVELS).find(|level| bytes(*level) > 0).unwrap_or(base);
-    targets[first.min(base)..base].fill(1);
-    (base.min(first) as u8, targets)
-}
-
-/// How overdue each level is; 1 and more is due. Level 0 by runs, the last level never.
-pub fn scores(
-    levels: &LevelsSummary<'_>,
-    leveled: &Leveled,
-    in_flight: &InFlight,
-) -> [f64; LEVELS] {
-    let mut scores = [0.0; LEVELS];
-    let (base, targets) = targets(levels, leveled);
-    scores[0] = levels.runs0.len() as f64 / f64::from(leveled.runs0_trigger.max(1));
-    for level in base..LEVEL_LAST {
-        let free = levels.level(level).iter().filter(|table| !in_flight.holds(table.number));
-        let bytes: u64 = free.map(|table| table.bytes).sum();
-        scores[level as usize] = bytes as f64 / targets[level as usize].max(1) as f64;
-    }
-    scores
-}
-
-/// Bytes that have to be rewritten until no level is due: what is above its target, times the
-/// levels it has to go down.
+/// Bytes that have to be rewritten until nothing is due.
 pub fn debt_bytes(levels: &LevelsSummary<'_>, policy: &Policy) -> u64 {
-    match policy {
-        Policy::Leveled(leveled) => {
-            let (base, targets) = targets(levels, leveled);
-            let mut debt = 0;
-            if levels.runs0.len() >= leveled.runs0_trigger as usize {
-                debt += levels.runs0.iter().map(RunSummary::bytes).sum::<u64>();
-            }
-            for level in base..LEVEL_LAST {
-                let bytes: u64 = levels.level(level).iter().map(|table| table.bytes).sum();
-                let over = bytes.saturating_sub(targets[level as usize]);
-                debt += over * u64::from(LEVEL_LAST - level);
-            }
-            debt
-        }
-        Policy::Tiered(tiered) => {
-            let runs: Vec<u64> = levels.runs().map(RunSummary::bytes).collect();
-            tier(&runs, tiered).map_or(0, |(start, end)| runs[start..end].iter().sum())
+    let shape = Shape::of(policy);
+    let in_flight = &InFlight::default();
+    match shape.unit {
+        Unit::Ranges(leveled) => ranges::due_bytes(levels, &leveled),
+        Unit::Runs | Unit::Windows(_) => {
+            let picture = Picture { keyspace: KeyspaceId(0), levels, in_flight };
+            tiers::due_bytes(&picture, &shape)
         }
     }
-}
-
-fn pick_leveled(
-    keyspace: KeyspaceId,
-    levels: &LevelsSummary<'_>,
-    leveled: &Leveled,
-    in_flight: &InFlight,
-) -> Option<Plan> {
-    let scores = scores(levels, leveled, in_flight);
-    let mut due: Vec<u8> = (0..LEVEL_LAST).filter(|level| scores[*level as usize] >= 1.0).collect();
-    due.sort_by(|a, b| scores[*b as usize].total_cmp(&scores[*a as usize]));
-    due.into_iter().find_map(|level| {
-        let plan = match level {
-            0 => plan_runs0(levels, leveled, in_flight)?,
-            level => plan_level(keyspace, levels, level, in_flight)?,
-        };
-        in_flight.allows(keyspace, &plan).then_some(plan)
-    })
-}
-
-/// Every run of level 0 with what it overlaps in the base level.
-fn plan_runs0(levels: &LevelsSummary<'_>, leveled: &Leveled, in_flight: &InFlight) -> Option<Plan> {
-    let (base, _) = targets(levels, leveled);
-    let output = Place { level: base, age: 0 };
-    let runs: Vec<_> = levels.runs0.iter().map(|run| (run.place, run.tables.clone())).collect();
-    if runs.iter().flat_map(|(_, tables)| tables).any(|table| in_flight.holds(table.number)) {
-        return None;
-    }
-    let upper = Plan::merge(runs.clone(), output, PlanReason::Runs)?;
-    let lower = overlapping(levels.level(base), &upper.smallest, &upper.largest);
-    let mut tables: Vec<_> = runs.iter().flat_map(|(_, tables)| tables.iter().copied()).collect();
-    tables.sort_by(|a, b| a.smallest.cmp(&b.smallest));
-    let is_disjoint = tables.windows(2).all(|pair| pair[0].largest < pair[1].smallest);
-    let can_move = lower.is_empty() && is_disjoint;
-    let inputs = runs.into_iter().chain([(output, lower)]).collect();
-    let plan = Plan::merge(inputs, output, PlanReason::Runs)?;
-    Some(complete(levels, plan, can_move))
-}
-
-/// The table of `level` that overlaps the next level least for its size.
-fn plan_level(
-    keyspace: KeyspaceId,
-    levels: &LevelsSummary<'_>,
-    level: u8,
-    in_flight: &InFlight,
-) -> Option<Plan> {
-    let output = Place { level: level + 1, age: 0 };
-    let below = levels.level(level + 1);
-    let free = levels.level(level).iter().filter(|table| !in_flight.holds(table.number));
-    let cost = |table: &&TableMeta| {
-        let lower = overlapping(below, &table.smallest, &table.largest);
-        let bytes: u64 = lower.iter().map(|table| table.bytes).sum();
-        (bytes as f64 / table.bytes.max(1) as f64, table.number)
-    };
-    let mut candidates: Vec<_> = free.map(|table| (cost(table), *table)).collect();
-    candidates.sort_by(|(a, _), (b, _)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    candidates.into_iter().find_map(|(_, table)| {
-        let lower = overlapping(below, &table.smallest, &table.largest);
-        let can_move = lower.is_empty();
-        let inputs = vec![(Place { level, age: 0 }, vec![table]), (output, lower)];
-        let plan = Plan::merge(inputs, output, PlanReason::Size)?;
-        let plan = complete(levels, plan, can_move);
-        in_flight.allows(keyspace, &plan).then_some(plan)
-    })
-}
-
-fn overlapping<'a>(
-    tables: &[&'a TableMeta],
-    smallest: &[u8],
-    largest: &[u8],
-) -> Vec<&'a TableMeta> {
-    let start = tables.partition_point(|table| *table.largest < *smallest);
-    tables[start..].iter().take_while(|table| *table.smallest <= *largest).copied().collect()
-}
-
-/// Says whether the plan's output is the oldest data of its range, and whether a move will do.
-fn complete(levels: &LevelsSummary<'_>, mut plan: Plan, can_move: bool) -> Plan {
-    let deeper = (plan.output.level + 1..=LEVEL_LAST).map(|level| levels.level(level));
-    plan.is_bottom = deeper.flatten().all(|table| !table.overlaps(&plan.smallest, &plan.largest));
-    // Deletes that could go are worth a rewrite.
-    plan.is_move = can_move && !(plan.is_bottom && plan.input_deletes > 0);
-    plan
-}
-
-fn pick_tiered(
-    keyspace: KeyspaceId,
-    levels: &LevelsSummary<'_>,
-    tiered: &Tiered,
-    in_flight: &InFlight,
-) -> Option<Plan> {
-    let runs: Vec<_> = levels.runs().collect();
-    // Runs that a job holds part the rest into spans of free neighbours.
-    let is_free = |run: &&RunSummary<'_>| !run.tables.iter().any(|t| in_flight.holds(t.number));
-    let mut start = 0;
-    while start < runs.len() {
-        let len = runs[start..].iter().take_while(|run| is_free(run)).count();
-        let bytes: Vec<u64> = runs[start..start + len].iter().map(|run| run.bytes()).collect();
-        let excess = runs.len() > tiered.runs_max.max(2) as usize;
-        let group = tier(&bytes, tiered).or_else(|| excess.then(|| cheapest(&bytes, tiered))?);
-        if let Some((from, to)) = group {
-            let group = &runs[start + from..start + to];
-            let plan = plan_group(group, start + to == runs.len())?;
-            if in_flight.allows(keyspace, &plan) {
-                return Some(plan);
-            }
-        }
-        start += len + 1;
-    }
-    None
-}
-
-fn plan_group(group: &[&RunSummary<'_>], is_bottom: bool) -> Option<Plan> {
-    let (newest, oldest) = (group.first()?.place, group.last()?.place);
-    let output = if oldest.level == 0 { newest } else { oldest };
-    let inputs = group.iter().map(|run| (run.place, run.tables.clone())).collect();
-    let mut plan = Plan::merge(inputs, output, PlanReason::Tier)?;
-    plan.is_bottom = is_bottom;
-    Some(plan)
-}
-
-/// The youngest group of neighbours of like size: from a run on, every older one that has at most
-/// `ratio` times the mean of the group so far.
-fn tier(bytes: &[u64], tiered: &Tiered) -> Option<(usize, usize)> {
-    let (least, most) = group_len(tiered);
-    for start in 0..bytes.len() {
-        let mut sum = bytes[start];
-        let mut end = start + 1;
-        while end < bytes.len() && end - start < most {
-            let mean = sum as f64 / (end - start) as f64;
-            if bytes[end] as f64 > mean * tiered.ratio.max(1.0) {
-                break;
-            }
-            sum += bytes[end];
-            end += 1;
-        }
-        if end - start >= least {
-            return Some((start, end));
-        }
-    }
-    None
-}
-
-/// The fewest neighbours with the fewest bytes.
-fn cheapest(bytes: &[u64], tiered: &Tiered) -> Option<(usize, usize)> {
-    let (least, _) = group_len(tiered);
-    let least = least.min(bytes.len());
-    if least < 2 {
-        return None;
-    }
-    let starts = 0..=bytes.len() - least;
-    let start = starts.min_by_key(|start| bytes[*start..start + least].iter().sum::<u64>())?;
-    Some((start, start + least))
-}
-
-fn group_len(tiered: &Tiered) -> (usize, usize) {
-    let least = tiered.merge_runs_min.max(2) as usize;
-    (least, (tiered.merge_runs_max as usize).max(least))
 }
 
 #[cfg(test)]

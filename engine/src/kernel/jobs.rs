@@ -176,6 +176,7 @@ impl Kernel {
                 filter_bits_per_key: options.filter_bits_per_key,
             },
             table_bytes_max: options.table_bytes_max,
+            window_bytes: keyspace.policy.lock().window_bytes().unwrap_or(0),
             is_final,
         }
     }

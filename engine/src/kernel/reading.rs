@@ -12,7 +12,6 @@ use crate::compaction::pick;
 use crate::key::{KeyspaceId, Seq};
 use crate::keyspace::{KeyspaceState, KvIterator, View};
 use crate::metrics::{ClassMetrics, StoreMetrics};
-use crate::options::{Leveled, Policy};
 use crate::scan::Value;
 use crate::scan::bounds::Bounds;
 use crate::scan::visible::Lookup;
@@ -109,15 +108,7 @@ impl Kernel {
         let levels = picture.version.summary();
         let policy = *keyspace.policy.lock();
         let schedule = self.schedule.lock();
-        let scores = match policy {
-            Policy::Leveled(leveled) => pick::scores(&levels, &leveled, &schedule.in_flight),
-            Policy::Tiered(tiered) => {
-                let leveled =
-                    Leveled { runs0_trigger: tiered.merge_runs_min, ..Leveled::default() };
-                let scores = pick::scores(&levels, &leveled, &schedule.in_flight);
-                std::array::from_fn(|level| if level == 0 { scores[0] } else { 0.0 })
-            }
-        };
+        let scores = pick::scores(&levels, &policy, &schedule.in_flight);
         drop(schedule);
         for run in levels.runs() {
             let level = &mut class.levels[run.place.level as usize];

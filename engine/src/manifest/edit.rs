@@ -14,7 +14,8 @@
 //!   9 add table        id varint | level u8 | age varint | table
 //!  10 remove table     id varint | number varint
 //! policy := 0 | 1 runs0_trigger varint, ratio varint, base_bytes varint
-//!             | 2 merge_min varint, merge_max varint, ratio f64, runs_max varint
+//!             | 2 tiers | 3 tiers, ratio varint | 4 tiers, prefix_bytes u8
+//! tiers  := merge_min varint, merge_max varint, ratio f64, runs_max varint
 //! compression := 0 store's default | 1 none | 2 zstd, level i32
 //! table  := number, bytes, entries, deletes, raw_bytes, min_seq, max_seq varint | flags u8
 //!           | [ written_as varint ] | smallest slice | largest slice
@@ -30,7 +31,7 @@ use super::place::{LEVEL_LAST, Place, TableMeta};
 use crate::coding::{DecodeError, Decoder, put_slice, put_u64, put_varint};
 use crate::compress::Compression;
 use crate::key::{FileNumber, KeyspaceId, Seq};
-use crate::options::{Leveled, Policy, Tiered};
+use crate::options::{LazyLeveled, Leveled, Policy, Tiered, TimeWindow};
 use crate::table::TableProperties;
 
 /// A table whose bytes are synced; its name in the folder may not be.
@@ -323,12 +324,35 @@ fn encode_policy(out: &mut Vec<u8>, policy: Option<&Policy>) {
         }
         Some(Policy::Tiered(tiered)) => {
             out.push(2);
-            put_varint(out, tiered.merge_runs_min.into());
-            put_varint(out, tiered.merge_runs_max.into());
-            put_u64(out, tiered.ratio.to_bits());
-            put_varint(out, tiered.runs_max.into());
+            encode_tiers(out, tiered);
+        }
+        Some(Policy::LazyLeveled(lazy)) => {
+            out.push(3);
+            encode_tiers(out, &lazy.tiers);
+            put_varint(out, lazy.ratio.into());
+        }
+        Some(Policy::TimeWindow(windows)) => {
+            out.push(4);
+            encode_tiers(out, &windows.tiers);
+            out.push(windows.prefix_bytes);
         }
     }
+}
+
+fn encode_tiers(out: &mut Vec<u8>, tiered: &Tiered) {
+    put_varint(out, tiered.merge_runs_min.into());
+    put_varint(out, tiered.merge_runs_max.into());
+    put_u64(out, tiered.ratio.to_bits());
+    put_varint(out, tiered.runs_max.into());
+}
+
+fn decode_tiers(decoder: &mut Decoder<'_>) -> Result<Tiered, DecodeError> {
+    Ok(Tiered {
+        merge_runs_min: decoder.varint_u32()?,
+        merge_runs_max: decoder.varint_u32()?,
+        ratio: f64::from_bits(decoder.u64()?),
+        runs_max: decoder.varint_u32()?,
+    })
 }
 
 fn decode_policy(decoder: &mut Decoder<'_>) -> Result<Option<Policy>, DecodeError> {
@@ -339,12 +363,15 @@ fn decode_policy(decoder: &mut Decoder<'_>) -> Result<Option<Policy>, DecodeErro
             ratio: decoder.varint_u32()?,
             base_bytes: decoder.varint()?,
         })),
-        2 => Some(Policy::Tiered(Tiered {
-            merge_runs_min: decoder.varint_u32()?,
-            merge_runs_max: decoder.varint_u32()?,
-            ratio: f64::from_bits(decoder.u64()?),
-            runs_max: decoder.varint_u32()?,
-        })),
+        2 => Some(Policy::Tiered(decode_tiers(decoder)?)),
+        3 => {
+            let tiers = decode_tiers(decoder)?;
+            Some(Policy::LazyLeveled(LazyLeveled { tiers, ratio: decoder.varint_u32()? }))
+        }
+        4 => {
+            let tiers = decode_tiers(decoder)?;
+            Some(Policy::TimeWindow(TimeWindow { tiers, prefix_bytes: decoder.u8()? }))
+        }
         _ => return Err(decoder.error("unknown policy")),
     })
 }

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use firndb_engine::compress::Compression;
-use firndb_engine::options::{KeyspaceOptions, Leveled, Policy, Tiered};
+use firndb_engine::options::{KeyspaceOptions, LazyLeveled, Leveled, Policy, Tiered, TimeWindow};
 use firndb_engine::store::{ExportedKeyspace, ExportedTable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -117,7 +117,31 @@ impl TableIdentity {
 #[serde(rename_all = "snake_case")]
 enum PolicyRecord {
     Leveled { runs0_trigger: u32, ratio: u32, base_bytes: u64 },
-    Tiered { merge_runs_min: u32, merge_runs_max: u32, ratio: f64, runs_max: u32 },
+    Tiered(TiersRecord),
+    LazyLeveled { tiers: TiersRecord, ratio: u32 },
+    TimeWindow { tiers: TiersRecord, prefix_bytes: u8 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct TiersRecord {
+    merge_runs_min: u32,
+    merge_runs_max: u32,
+    ratio: f64,
+    runs_max: u32,
+}
+
+impl From<Tiered> for TiersRecord {
+    fn from(tiers: Tiered) -> Self {
+        let Tiered { merge_runs_min, merge_runs_max, ratio, runs_max } = tiers;
+        TiersRecord { merge_runs_min, merge_runs_max, ratio, runs_max }
+    }
+}
+
+impl From<TiersRecord> for Tiered {
+    fn from(tiers: TiersRecord) -> Self {
+        let TiersRecord { merge_runs_min, merge_runs_max, ratio, runs_max } = tiers;
+        Tiered { merge_runs_min, merge_runs_max, ratio, runs_max }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -134,8 +158,12 @@ impl KeyspaceRecord {
             Policy::Leveled(Leveled { runs0_trigger, ratio, base_bytes }) => {
                 PolicyRecord::Leveled { runs0_trigger, ratio, base_bytes }
             }
-            Policy::Tiered(Tiered { merge_runs_min, merge_runs_max, ratio, runs_max }) => {
-                PolicyRecord::Tiered { merge_runs_min, merge_runs_max, ratio, runs_max }
+            Policy::Tiered(tiers) => PolicyRecord::Tiered(tiers.into()),
+            Policy::LazyLeveled(LazyLeveled { tiers, ratio }) => {
+                PolicyRecord::LazyLeveled { tiers: tiers.into(), ratio }
+            }
+            Policy::TimeWindow(TimeWindow { tiers, prefix_bytes }) => {
+                PolicyRecord::TimeWindow { tiers: tiers.into(), prefix_bytes }
             }
         });
         let compression = keyspace.options.compression.map(|compression| match compression {
@@ -151,8 +179,12 @@ impl KeyspaceRecord {
             PolicyRecord::Leveled { runs0_trigger, ratio, base_bytes } => {
                 Policy::Leveled(Leveled { runs0_trigger, ratio, base_bytes })
             }
-            PolicyRecord::Tiered { merge_runs_min, merge_runs_max, ratio, runs_max } => {
-                Policy::Tiered(Tiered { merge_runs_min, merge_runs_max, ratio, runs_max })
+            PolicyRecord::Tiered(tiers) => Policy::Tiered(tiers.into()),
+            PolicyRecord::LazyLeveled { tiers, ratio } => {
+                Policy::LazyLeveled(LazyLeveled { tiers: tiers.into(), ratio })
+            }
+            PolicyRecord::TimeWindow { tiers, prefix_bytes } => {
+                Policy::TimeWindow(TimeWindow { tiers: tiers.into(), prefix_bytes })
             }
         });
         let compression = self.compression.as_ref().map(|compression| match *compression {

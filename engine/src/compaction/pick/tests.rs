@@ -1,8 +1,14 @@
 //! Picks as tables of cases, and random shapes that must come to rest.
 
+mod simulation;
+
 use std::fmt::Write as _;
 
+use super::columns::{Column, columns};
 use super::*;
+use crate::levels::RunSummary;
+use crate::manifest::LEVEL_LAST;
+use crate::options::Tiered;
 
 const KEYSPACE: KeyspaceId = KeyspaceId(1);
 
@@ -104,14 +110,14 @@ fn leveled_cases() {
             &["L0(2) L0(1) -> L6 bottom"],
         ),
         (
-            "disjoint runs are moved",
+            "disjoint runs are moved, until level 0 is no longer due",
             "L0 2[a..b]10\nL0 1[c..d]10",
-            &["L0(2) L0(1) -> L6 bottom move"],
+            &["L0(2) -> L6 bottom move"],
         ),
         (
             "deletes that can go are worth a rewrite",
             "L0 2[a..b]10-d\nL0 1[c..d]10",
-            &["L0(2) L0(1) -> L6 bottom"],
+            &["L0(2) -> L6 bottom"],
         ),
         (
             "only what overlaps is taken along",
@@ -126,8 +132,23 @@ fn leveled_cases() {
         (
             "the base level is not below data",
             "L0 2[c..d]10\nL0 1[d..e]10\nL4 3[a..z]50",
-            // Level 4 is above its place and moves down; both jobs want table 3.
-            &["L4(3) -> L5 bottom move"],
+            // Level 4 is above its place and will move down; both jobs want table 3.
+            &["L0(2) L0(1) L4(3) -> L4 bottom"],
+        ),
+        (
+            "disjoint parts of level 0 go down side by side, the deepest first",
+            "L0 3[a..b]10 6[n..p]10\nL0 2[b..c]10 5[n..o]10\nL0 1[a..c]10",
+            &["L0(3) L0(2) L0(1) -> L6 bottom", "L0(6) L0(5) -> L6 bottom"],
+        ),
+        (
+            "small neighbours go down together",
+            "L0 1[a..a]1 2[b..b]1 3[c..c]1 4[d..z]20\nL0 5[a..a]1 6[e..z]20",
+            &["L0(1,2,3,4) L0(5,6) -> L6 bottom"],
+        ),
+        (
+            "level 0 goes before a deeper level that is more overdue",
+            "L0 6[a..b]10\nL0 5[a..b]10\nL5 1[m..n]900\nL6 2[a..z]1000",
+            &["L0(6) L0(5) -> L5", "L5(1) L6(2) -> L6 bottom"],
         ),
         (
             "an overfull level gives the table with the least overlap",
@@ -348,4 +369,181 @@ fn apply(tables: &mut Tables, plan: &Plan, rng: &mut crate::fs::sim::Rng) {
             show(Some(plan))
         );
     }
+}
+
+/// Level 0 is due while another job holds what it would go to, or its older runs.
+#[test]
+fn level_0_does_not_wait_for_the_base_level() {
+    let policy = Policy::Leveled(Leveled { runs0_trigger: 2, ratio: 10, base_bytes: 100 });
+    let young = "L0 9[c..d]1\nL0 8[c..d]1\nL0 7[c..d]1\nL0 6[c..d]1\n";
+    let cases = [
+        // The base level's table is on its way down.
+        (format!("{young}L6 1[a..z]50"), &[1][..], "L0(9) L0(8) L0(7) L0(6) -> L0 age 5"),
+        // The oldest run is on its way into the base level.
+        (
+            format!("{young}L0 5[b..e]40\nL6 1[a..z]50"),
+            &[5, 1],
+            "L0(9) L0(8) L0(7) L0(6) -> L0 age 6",
+        ),
+        // The young ones are being merged: the older ones go down meanwhile.
+        (
+            format!("{young}L0 5[b..e]40\nL0 4[b..e]9\nL6 1[a..z]50"),
+            &[9, 8, 7, 6],
+            "L0(5) L0(4) L6(1) -> L6 bottom",
+        ),
+        // A run that was merged before is left alone.
+        (
+            "L0 9[c..d]1\nL0 8[c..d]1\nL0 7[c..d]9\nL0 6[c..d]1\nL6 1[a..z]50".to_owned(),
+            &[1],
+            "nothing",
+        ),
+    ];
+    for (text, held, expected) in cases {
+        let tables = Tables::parse(&text);
+        let levels = tables.levels();
+        let mut in_flight = InFlight::default();
+        let is_held = |table: &&TableMeta| held.contains(&table.number.0);
+        let mut inputs = Vec::new();
+        for run in levels.runs() {
+            let tables: Vec<_> = run.tables.iter().copied().filter(is_held).collect();
+            inputs.push((run.place, tables));
+        }
+        let output = Place { level: 0, age: 99 };
+        let running = Plan::merge(inputs, output, PlanReason::Manual).unwrap();
+        let _claim = in_flight.claim(KEYSPACE, &running);
+        let plan = pick(KEYSPACE, &levels, &policy, &in_flight);
+        assert_eq!(show(plan.as_ref()), expected, "{text}");
+    }
+}
+
+#[test]
+fn lazy_leveled_cases() {
+    let tiers = Tiered { merge_runs_min: 2, merge_runs_max: 4, ratio: 2.0, runs_max: 5 };
+    let policy = Policy::LazyLeveled(crate::options::LazyLeveled { tiers, ratio: 4 });
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("two make no group and no last run", "L0 2[a..c]10\nL0 1[a..c]90", &[]),
+        (
+            "the first go to the end together",
+            "L0 3[a..c]10\nL0 2[a..c]10\nL0 1[a..c]10",
+            &["L0(3) L0(2) L0(1) -> L6 bottom"],
+        ),
+        (
+            "too small for the last run: a group of their own",
+            "L0 3[a..c]10\nL0 2[a..c]10\nL6 1[a..c]90",
+            &["L0(3) L0(2) -> L0 age 3"],
+        ),
+        (
+            "large enough for the last run",
+            "L0 3[a..c]10\nL0 2[a..c]15\nL6 1[a..c]90",
+            &["L0(3) L0(2) L6(1) -> L6 bottom"],
+        ),
+        (
+            "only what is overlapped of the last run",
+            "L0 3[b..b]40\nL0 2[c..c]15\nL6 1[a..a]50 4[b..b]50 5[d..d]50",
+            &["L0(3) L0(2) L6(4) -> L6 bottom"],
+        ),
+        (
+            "what the leveled policy left in between is a run like others",
+            "L0 3[a..c]10\nL4 2[a..c]15\nL6 1[a..c]90",
+            &["L0(3) L4(2) L6(1) -> L6 bottom"],
+        ),
+    ];
+    for (name, text, expected) in cases {
+        assert_eq!(picks(text, &policy), *expected, "{name}");
+    }
+}
+
+#[test]
+fn time_window_cases() {
+    let tiers = Tiered { merge_runs_min: 3, merge_runs_max: 4, ratio: 2.0, runs_max: 5 };
+    let policy = Policy::TimeWindow(crate::options::TimeWindow { tiers, prefix_bytes: 1 });
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("two runs of the open window", "L0 2[c1..c3]10\nL0 1[c0..c4]10", &[]),
+        (
+            "three of like size in the open window",
+            "L0 3[c1..c2]10\nL0 2[c1..c3]10\nL0 1[c0..c4]10",
+            &["L0(3) L0(2) L0(1) -> L0 age 3 bottom"],
+        ),
+        (
+            "a closed window becomes one run, the open one stays",
+            "L0 3[a1..a2]10 4[c1..c2]5\nL0 2[a1..a3]20 5[c1..c2]5\nL0 1[a0..a4]10",
+            &["L0(3) L0(2) L0(1) -> L0 age 3 bottom"],
+        ),
+        ("little that comes late waits for more", "L0 3[a1..a2]1 4[c1..c2]5\nL0 1[a0..a4]100", &[]),
+        (
+            "windows are merged side by side, the newest first",
+            "L0 3[a1..a2]9 4[b1..b2]9 7[c1..c1]1\nL0 2[a1..a3]9 5[b3..b4]9\nL6 1[a0..a4]10 6[b2..b3]10",
+            &["L0(4) L0(5) L6(6) -> L6 bottom", "L0(3) L0(2) L6(1) -> L6 bottom"],
+        ),
+        (
+            "a table of another policy's time keeps windows together",
+            "L0 3[a1..a2]9 4[b1..b2]9 7[c1..c1]1\nL0 2[a1..a3]9 5[b3..b4]9\nL6 1[a0..b9]10",
+            &["L0(3,4) L0(2,5) L6(1) -> L6 bottom"],
+        ),
+    ];
+    for (name, text, expected) in cases {
+        assert_eq!(picks(text, &policy), *expected, "{name}");
+    }
+}
+
+#[test]
+fn ranges_and_levels_by_hand() {
+    let leveled = Policy::Leveled(Leveled { runs0_trigger: 4, ratio: 10, base_bytes: 100 });
+    let tiered = Policy::Tiered(Tiered::default());
+    let text = "L0 8[a..b]1 9[m..n]1\nL0 7[c..d]1\nL4 4[b..c]10 5[k..p]10\nL6 1[a..a]50 2[d..f]50 3[q..z]50";
+    let bounds = |lower: &str, upper: &str| crate::scan::bounds::Bounds {
+        lower: Some(lower.as_bytes().to_vec()),
+        upper: Some(upper.as_bytes().to_vec()),
+    };
+    let tables = Tables::parse(text);
+    let (levels, in_flight) = (tables.levels(), InFlight::default());
+    let ranges = [
+        (&leveled, "a", "b", "L0(8) L0(7) L4(4) L6(1,2) -> L6 bottom"),
+        (&leveled, "l", "m", "L0(9) L4(5) -> L6 bottom"),
+        (&tiered, "l", "m", "L0(9) L4(5) -> L4 bottom"),
+        (&tiered, "g", "h", "nothing"),
+        (&leveled, "r", "s", "L6(3) -> L6 bottom"),
+    ];
+    for (policy, lower, upper, expected) in ranges {
+        let plan = pick_range(KEYSPACE, &levels, policy, &in_flight, &bounds(lower, upper));
+        assert_eq!(show(plan.as_ref()), expected, "{lower}..{upper}");
+    }
+    let by_level = [
+        (&leveled, 0, "L0(8,9) L0(7) L4(4,5) -> L4"),
+        (&tiered, 0, "L0(8,9) L0(7) -> L0 age 4"),
+        (&leveled, 1, "nothing"),
+        (&leveled, 4, "L4(4,5) -> L5"),
+        (&tiered, 6, "L6(1,2,3) -> L6 bottom"),
+    ];
+    for (policy, level, expected) in by_level {
+        let plan = pick_level(KEYSPACE, &levels, policy, &in_flight, level);
+        assert_eq!(show(plan.as_ref()), expected, "level {level}");
+    }
+}
+
+/// A delete must not go while a running job brings what it hides below it.
+#[test]
+fn a_running_job_may_be_older_than_what_is_there() {
+    let tables = Tables::parse("L0 2[a..c]10-d\nL0 1[a..c]10");
+    let levels = tables.levels();
+    let mut in_flight = InFlight::default();
+    let down = Place { level: 6, age: 0 };
+    let older = Plan::merge(
+        vec![(levels.runs0[1].place, levels.runs0[1].tables.clone())],
+        down,
+        PlanReason::Runs,
+    )
+    .unwrap();
+    let _claim = in_flight.claim(KEYSPACE, &older);
+    let up = Place { level: 5, age: 0 };
+    let newer = Plan::merge(
+        vec![(levels.runs0[0].place, levels.runs0[0].tables.clone())],
+        up,
+        PlanReason::Runs,
+    )
+    .unwrap();
+    assert!(in_flight.writes_older(KEYSPACE, &newer));
+    assert!(!in_flight.writes_older(KeyspaceId(2), &newer));
+    let beside = Plan { smallest: b"d".to_vec(), largest: b"e".to_vec(), ..newer };
+    assert!(!in_flight.writes_older(KEYSPACE, &beside));
 }

@@ -8,7 +8,7 @@ use crate::fs::sim::{CrashMode, SimFs};
 use crate::key::KeyspaceId;
 use crate::manifest::edit::Change;
 use crate::manifest::{Place, TableMeta};
-use crate::options::{Policy, Tiered};
+use crate::options::{Leveled, Policy, Tiered};
 
 const STORE: u128 = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
 
@@ -58,6 +58,7 @@ fn edits() -> Vec<Edit> {
     let place = |level, age| Place { level, age };
     let mut create = Edit::new(1, "create");
     let tiered = Policy::Tiered(Tiered { ratio: 1.5, ..Tiered::default() });
+    let leveled = Leveled { runs0_trigger: 4, ratio: 10, base_bytes: 64 << 20 };
     create.add_keyspace(a, "kv/a".into(), None, None);
     create.add_keyspace(b, "points".into(), Some(tiered), Some(Compression::Zstd(-3)));
     let mut flush = edit("flush", vec![Change::AddTable(a, place(0, 1), table(10, "k"))]);
@@ -65,7 +66,7 @@ fn edits() -> Vec<Edit> {
     vec![
         create,
         flush,
-        edit("policy", vec![Change::SetPolicy(a, Policy::default())]),
+        edit("policy", vec![Change::SetPolicy(a, Policy::Leveled(leveled))]),
         edit(
             "compaction",
             vec![
@@ -299,3 +300,27 @@ const GOLDEN: &str = concat!(
     "000000000005666c757368090100010a80c0026403882707ac0201016b026b7a0801ac0202ac0203",
     "04",
 );
+
+/// The bytes of every policy, as they will always be read.
+#[test]
+fn policies_come_back() {
+    let tiers = Tiered { merge_runs_min: 2, merge_runs_max: 300, ratio: 1.5, runs_max: 12 };
+    let leveled = Leveled { runs0_trigger: 4, ratio: 10, base_bytes: 64 << 20 };
+    let lazy = crate::options::LazyLeveled { tiers, ratio: 5 };
+    let windows = crate::options::TimeWindow { tiers, prefix_bytes: 6 };
+    let tail: &[u8] = &[2, 0xac, 2, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 12];
+    let cases: [(Policy, Vec<u8>); 4] = [
+        (Policy::Leveled(leveled), vec![1, 4, 10, 0x80, 0x80, 0x80, 0x20]),
+        (Policy::Tiered(tiers), [&[2], tail].concat()),
+        (Policy::LazyLeveled(lazy), [&[3], tail, &[5]].concat()),
+        (Policy::TimeWindow(windows), [&[4], tail, &[6]].concat()),
+    ];
+    for (policy, expected) in cases {
+        let edit = edit("", vec![Change::SetPolicy(KeyspaceId(1), policy)]);
+        let mut bytes = Vec::new();
+        edit.encode(&mut bytes);
+        // The time, an empty reason, the tag and the keyspace come first.
+        assert_eq!(bytes[11..], expected, "{policy:?}");
+        assert_eq!(Edit::decode(&bytes).unwrap(), edit);
+    }
+}
