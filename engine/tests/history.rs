@@ -22,7 +22,8 @@ use firndb_engine::fs::sim::{Rng, SimFs};
 use firndb_engine::hooks::{Hooks, Plain};
 use firndb_engine::keyspace::{Keyspace, KvIterator};
 use firndb_engine::options::{
-    Durability, HookResolver, KeyspaceOptions, Leveled, Options, Policy, Tiered,
+    Durability, HookResolver, KeyspaceOptions, LazyLeveled, Leveled, Options, Policy, Tiered,
+    TimeWindow,
 };
 use firndb_engine::scan::bounds::Bounds;
 use firndb_engine::snapshot::Snapshot;
@@ -136,18 +137,22 @@ pub fn pick<T: Clone>(rng: &mut Rng, choices: &[T]) -> T {
 
 pub fn random_policy(rng: &mut Rng) -> Policy {
     if rng.one_in(2) {
-        Policy::Leveled(Leveled {
+        return Policy::Leveled(Leveled {
             runs0_trigger: pick(rng, &[1, 2, 4]),
             ratio: pick(rng, &[2, 10]),
             base_bytes: pick(rng, &[8 << 10, 64 << 10]),
-        })
-    } else {
-        Policy::Tiered(Tiered {
-            merge_runs_min: pick(rng, &[2, 4]),
-            merge_runs_max: pick(rng, &[4, 16]),
-            ratio: 2.0,
-            runs_max: pick(rng, &[4, 12]),
-        })
+        });
+    }
+    let tiers = Tiered {
+        merge_runs_min: pick(rng, &[2, 4]),
+        merge_runs_max: pick(rng, &[4, 16]),
+        ratio: 2.0,
+        runs_max: pick(rng, &[4, 12]),
+    };
+    match rng.below(4) {
+        0 => Policy::LazyLeveled(LazyLeveled { tiers, ratio: pick(rng, &[2, 4]) }),
+        1 => Policy::TimeWindow(TimeWindow { tiers, prefix_bytes: pick(rng, &[1, 21]) }),
+        _ => Policy::Tiered(tiers),
     }
 }
 
