@@ -1,7 +1,7 @@
 //! The kernel of an open store: what its parts share, and the ways of data through it.
 //!
 //! - [`commit`]: the way of a batch in, and [`transactions`]: what it may be refused for there;
-//! - [`reading`]: the ways out;
+//! - [`reading`] and [`multi_get`]: the ways out;
 //! - [`jobs`], [`compacting`] and [`install`]: flush and compaction, and what their end changes;
 //! - [`overview`]: what others ask about jobs;
 //! - [`export`], [`import`] and [`checkpoint`]: tables out, in, and to another folder;
@@ -17,6 +17,7 @@ mod export;
 mod import;
 mod install;
 mod jobs;
+mod multi_get;
 mod overview;
 mod reading;
 mod requests;

@@ -172,7 +172,8 @@ impl Store {
         self.kernel().snapshots.take(|| self.kernel().publisher.visible())
     }
 
-    /// The value of `key`.
+    /// The value of `key`. A value that lies in a table is not copied: it keeps its block in memory
+    /// while it lives. [`Store::get_with`] spares the copy of one that lies in a memtable.
     pub fn get(
         &self,
         keyspace: KeyspaceId,
@@ -180,6 +181,31 @@ impl Store {
         snapshot: Option<&Snapshot>,
     ) -> Result<Option<Value>> {
         self.kernel().get(keyspace, key, snapshot)
+    }
+
+    /// As [`Store::get`], but the value is handed to `read` where it lies, in a memtable or in a
+    /// block: nothing is copied but where operands are merged.
+    pub fn get_with<T>(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        snapshot: Option<&Snapshot>,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>> {
+        self.kernel().get_with(keyspace, key, snapshot, read)
+    }
+
+    /// The values of `keys`, in their order, all as of one moment: as many single reads would give
+    /// them, but each memtable and run is asked for all keys in ascending order, so that
+    /// neighbours share blocks.
+    pub fn multi_get<K: AsRef<[u8]>>(
+        &self,
+        keyspace: KeyspaceId,
+        keys: &[K],
+        snapshot: Option<&Snapshot>,
+    ) -> Result<Vec<Option<Value>>> {
+        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        self.kernel().multi_get(keyspace, &keys, snapshot)
     }
 
     /// Walks keys and values in order.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Kernel;
 use crate::compaction::pick;
-use crate::key::{KeyspaceId, Seq};
+use crate::key::{KeyspaceId, Kind, Seq};
 use crate::keyspace::{KeyspaceState, KvIterator, View};
 use crate::metrics::{ClassMetrics, StoreMetrics};
 use crate::scan::Value;
@@ -31,8 +31,25 @@ pub struct ScanOptions<'a> {
     pub skip_cache: bool,
 }
 
+impl ScanOptions<'_> {
+    /// A scan of the keys within `bounds`, forward, of what is published now.
+    pub fn within(bounds: Bounds) -> Self {
+        ScanOptions { bounds, ..ScanOptions::default() }
+    }
+
+    /// A scan of the keys that start with `prefix`.
+    pub fn prefix(prefix: &[u8]) -> Self {
+        ScanOptions::within(Bounds::prefix(prefix))
+    }
+
+    /// The same, from the last key to the first.
+    pub fn reversed(self) -> Self {
+        ScanOptions { reverse: true, ..self }
+    }
+}
+
 impl Kernel {
-    fn seen(&self, snapshot: Option<&Snapshot>) -> Seq {
+    pub(super) fn seen(&self, snapshot: Option<&Snapshot>) -> Seq {
         snapshot.map_or_else(|| self.publisher.visible(), Snapshot::seq)
     }
 
@@ -59,6 +76,45 @@ impl Kernel {
         }
         picture.version.get(key, seq, &mut |version| lookup.add(version.kind, || version.pin()))?;
         lookup.finish(&*keyspace.hooks)
+    }
+
+    /// As `get`, but the value is handed to `read` where it lies.
+    pub fn get_with<T>(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        snapshot: Option<&Snapshot>,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>> {
+        self.check_open()?;
+        let keyspace = self.keyspace(keyspace)?;
+        let picture = keyspace.picture();
+        let seq = self.seen(snapshot);
+        let (mut read, mut outcome) = (Some(read), None);
+        let mut lookup = Lookup::new(key);
+        for slot in picture.slots() {
+            let mut goes_on = true;
+            slot.memtable.versions(key, seq, &mut |_, kind, value| {
+                if kind == Kind::Put && lookup.is_empty() {
+                    // Without a copy: the memtable lives as long as the picture.
+                    outcome = read.take().map(|read| read(value));
+                    goes_on = false;
+                } else {
+                    goes_on = lookup.add(kind, || Value::copy(value));
+                }
+                goes_on
+            })?;
+            if outcome.is_some() {
+                return Ok(outcome);
+            }
+            if !goes_on {
+                let value = lookup.finish(&*keyspace.hooks)?;
+                return Ok(value.and_then(|value| read.take().map(|read| read(&value))));
+            }
+        }
+        picture.version.get(key, seq, &mut |version| lookup.add(version.kind, || version.pin()))?;
+        let value = lookup.finish(&*keyspace.hooks)?;
+        Ok(value.and_then(|value| read.take().map(|read| read(&value))))
     }
 
     pub fn scan(&self, keyspace: KeyspaceId, options: ScanOptions<'_>) -> Result<KvIterator> {

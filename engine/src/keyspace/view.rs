@@ -81,12 +81,26 @@ impl View {
 }
 
 /// Keys and values in order.
+///
+/// A walk has a direction, that of its [`crate::store::ScanOptions`]: `advance` goes that way and
+/// `retreat` the other. It may be sent to any key at any time, which is cheap forward over a short
+/// distance: inputs that are there already stay, and a block that holds the key is not looked up.
 pub struct KvIterator {
     cursor: VisibleCursor,
     is_reverse: bool,
-    is_started: bool,
+    stand: Stand,
     /// Keeps the table files.
     _version: Arc<Version>,
+}
+
+/// Where a walk stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    BeforeFirst,
+    AtKey,
+    AfterLast,
+    /// A move failed.
+    Nowhere,
 }
 
 impl KvIterator {
@@ -102,39 +116,94 @@ impl KvIterator {
         let cursors = slots.chain(picture.version.cursors_unpinned(fill_cache)).collect();
         let merged: Box<dyn Cursor> = Box::new(MergingCursor::new(cursors));
         let cursor = VisibleCursor::new(merged, hooks, seq, bounds);
-        KvIterator { cursor, is_reverse, is_started: false, _version: picture.version.clone() }
+        let stand = if is_reverse { Stand::AfterLast } else { Stand::BeforeFirst };
+        KvIterator { cursor, is_reverse, stand, _version: picture.version.clone() }
     }
 
     /// Moves to the next pair; `false` at the end. Starts before the first.
     pub fn advance(&mut self) -> Result<bool> {
-        match (self.is_started, self.is_reverse) {
-            (false, false) => self.cursor.seek_first()?,
-            (false, true) => self.cursor.seek_last()?,
-            (true, false) => self.cursor.next()?,
-            (true, true) => self.cursor.prev()?,
+        if self.is_reverse { self.step_back() } else { self.step_on() }
+    }
+
+    /// Moves against the direction of the walk; `false` where there is no more. From behind the
+    /// end it moves to the last pair.
+    pub fn retreat(&mut self) -> Result<bool> {
+        if self.is_reverse { self.step_on() } else { self.step_back() }
+    }
+
+    /// Moves to the first key at or after `key` within the bounds, whatever the direction; `false`
+    /// where there is none.
+    pub fn seek(&mut self, key: &[u8]) -> Result<bool> {
+        self.moved(Stand::AfterLast, |cursor| cursor.seek(key))
+    }
+
+    /// Moves to the last key before `key` within the bounds, whatever the direction; `false` where
+    /// there is none.
+    pub fn seek_before(&mut self, key: &[u8]) -> Result<bool> {
+        self.moved(Stand::BeforeFirst, |cursor| cursor.seek_before(key))
+    }
+
+    /// Moves to the least key within the bounds, whatever the direction.
+    pub fn seek_first(&mut self) -> Result<bool> {
+        self.moved(Stand::AfterLast, VisibleCursor::seek_first)
+    }
+
+    /// Moves to the greatest key within the bounds, whatever the direction.
+    pub fn seek_last(&mut self) -> Result<bool> {
+        self.moved(Stand::BeforeFirst, VisibleCursor::seek_last)
+    }
+
+    fn step_on(&mut self) -> Result<bool> {
+        match self.stand {
+            Stand::BeforeFirst => self.seek_first(),
+            Stand::AtKey => self.moved(Stand::AfterLast, VisibleCursor::next),
+            Stand::AfterLast | Stand::Nowhere => Ok(false),
         }
-        self.is_started = true;
+    }
+
+    fn step_back(&mut self) -> Result<bool> {
+        match self.stand {
+            Stand::AfterLast => self.seek_last(),
+            Stand::AtKey => self.moved(Stand::BeforeFirst, VisibleCursor::prev),
+            Stand::BeforeFirst | Stand::Nowhere => Ok(false),
+        }
+    }
+
+    /// Moves the cursor; `past` is where it stands when it meets no key.
+    fn moved(
+        &mut self,
+        past: Stand,
+        seek: impl FnOnce(&mut VisibleCursor) -> Result<()>,
+    ) -> Result<bool> {
+        self.stand = Stand::Nowhere;
+        seek(&mut self.cursor)?;
+        self.stand = if self.cursor.valid() { Stand::AtKey } else { past };
         Ok(self.cursor.valid())
     }
 
-    /// The key. Only after `advance` said `true`.
+    /// Whether it stands at a pair.
+    pub fn valid(&self) -> bool {
+        self.stand == Stand::AtKey
+    }
+
+    /// The key. Only while `valid`.
     pub fn key(&self) -> &[u8] {
         self.cursor.key()
     }
 
-    /// The value. Only after `advance` said `true`.
+    /// The value. Only while `valid`.
     pub fn value(&self) -> &[u8] {
         self.cursor.value()
     }
 
     /// The value, kept alive past the next move; without a copy where it lies in a block. Only
-    /// after `advance` said `true`.
+    /// while `valid`.
     pub fn pin(&self) -> Value {
         self.cursor.pin()
     }
 
     /// The sequence number of the batch that put the value; `None` where it was merged, or in
-    /// reverse. Only after `advance` said `true`.
+    /// reverse. Only while `valid`.
     pub fn seq(&self) -> Option<Seq> {
         self.cursor.seq()
     }
@@ -144,10 +213,6 @@ impl Iterator for KvIterator {
     type Item = Result<(Vec<u8>, Value)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // Behind the end the cursor stands still.
-        if self.is_started && !self.cursor.valid() {
-            return None;
-        }
         match self.advance() {
             Ok(false) => None,
             Ok(true) => Some(Ok((self.key().to_vec(), self.pin()))),

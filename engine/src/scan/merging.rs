@@ -6,6 +6,9 @@
 //! forward gave, reversed, also where two inputs hold the same version.
 //!
 //! When the direction turns, every other input is sought anew to the far side of the current entry.
+//!
+//! Sought forward while walking forward, an input that already stands at or behind the key stays
+//! where it is: it has nothing in between.
 
 use std::cmp::Ordering;
 
@@ -128,6 +131,23 @@ impl MergingCursor {
         Ok(())
     }
 
+    /// Whether it walks forward and is before `key`.
+    fn is_before(&self, key: &[u8]) -> bool {
+        !self.is_backward && self.valid() && self.top().key() < key
+    }
+
+    /// Seeks forward the inputs that stand before `key`. Those at no entry have none behind it.
+    fn seek_on(&mut self, key: &[u8]) -> Result<()> {
+        self.heap.clear(); // at no entry, should a seek fail
+        for input in self.inputs.iter_mut().filter(|input| input.valid()) {
+            if input.key() < key {
+                input.seek(key)?;
+            }
+        }
+        self.build_heap();
+        Ok(())
+    }
+
     fn top(&self) -> &dyn Cursor {
         &*self.inputs[self.heap[0]]
     }
@@ -143,6 +163,9 @@ impl Cursor for MergingCursor {
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {
+        if self.is_before(key) {
+            return self.seek_on(key);
+        }
         self.seek_each(false, |input| input.seek(key))
     }
 

@@ -252,6 +252,11 @@ impl<'a> Lookup<'a> {
         Lookup { key, base: None, operands: Vec::new() }
     }
 
+    /// Whether nothing that matters was met so far.
+    pub fn is_empty(&self) -> bool {
+        self.base.is_none() && self.operands.is_empty()
+    }
+
     /// Takes the next older version; `pin` is called when its value matters. `false`: enough.
     pub fn add(&mut self, kind: Kind, pin: impl FnOnce() -> Value) -> bool {
         match kind {

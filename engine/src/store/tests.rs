@@ -2,6 +2,8 @@
 
 mod background;
 
+mod reads;
+
 use super::*;
 
 use crate::clock::ManualClock;

@@ -23,6 +23,9 @@ pub const WINDOW_BYTES: usize = 256 << 10;
 /// then reads ahead.
 const ASCENTS_MIN: u32 = 3;
 
+/// Steps that cost about as much as a search of the block.
+const STEPS_MAX: u32 = 8;
+
 /// Walks a table.
 #[derive(Debug)]
 pub(super) struct TableCursor {
@@ -150,6 +153,21 @@ impl TableCursor {
         Ok(Arc::new(BlockBytes::new(plain)))
     }
 
+    /// Goes on to `key`, which the current block or the start of the next one holds: by a few
+    /// steps, else by a search of the block.
+    fn seek_in_block(&mut self, key: &[u8]) -> Result<()> {
+        for _ in 0..STEPS_MAX {
+            let moved = self.data.next();
+            self.in_data(moved)?;
+            if !self.data.valid() || self.data.key() >= key {
+                return self.skip_forward();
+            }
+        }
+        let moved = self.data.seek(key, Seq::MAX);
+        self.in_data(moved)?;
+        self.skip_forward()
+    }
+
     /// From past the last entry of a block to the first of the next.
     fn skip_forward(&mut self) -> Result<()> {
         while !self.data.valid() {
@@ -209,6 +227,11 @@ impl Cursor for TableCursor {
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {
+        // Separators are not below what they separate: the key is in this block, or first in the
+        // next.
+        if self.data.valid() && self.data.key() < key && key <= self.index.key() {
+            return self.seek_in_block(key);
+        }
         self.open()?;
         let moved = self.index.seek(key, Seq::MAX);
         self.in_index(moved)?;
