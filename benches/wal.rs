@@ -95,7 +95,8 @@ fn main() {
     commits(&wal, &metrics, &mut seq, "sparse  ");
     while !wal.needs_prepare() {
         seq += 1;
-        wal.append(seq, &[&[1; 1 << 20]]).unwrap();
+        let position = wal.append(seq, &[&[1; 32 << 10]]).unwrap();
+        wal.sync_to(position).unwrap(); // a log that nobody syncs is not prepared
     }
     wal.prepare_next().unwrap();
     wal.rotate().unwrap();

@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::key::{Kind, Op, Seq};
-use crate::memtable::Memtable;
+use crate::memtable::{Memtable, MemtableKind};
 use crate::scan::Body;
 
 /// What is special about a keyspace. Found again at open by the keyspace's name.
 pub trait Hooks: Send + Sync + std::fmt::Debug {
-    /// A new, empty memtable. The default of plain KV is the skip list.
-    fn memtable(&self) -> Arc<dyn Memtable>;
+    /// A new, empty memtable; `plain` is what the store's options say for plain keyspaces.
+    fn memtable(&self, plain: MemtableKind) -> Arc<dyn Memtable>;
 
     /// Refuses an operation that the memtable could not apply, before it is logged.
     fn validate(&self, op: &Op<'_>) -> Result<()>;

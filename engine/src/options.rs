@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::compress::Compression;
 use crate::fs::Fs;
 use crate::hooks::{Hooks, Plain};
+use crate::memtable::MemtableKind;
 
 pub use policy::{LazyLeveled, Leveled, Policy, Tiered, TimeWindow};
 
@@ -83,6 +84,8 @@ pub struct Options {
     pub durability: Durability,
     /// Who runs flushes and compactions.
     pub background: Background,
+    /// What the memtables of plain keyspaces are made of.
+    pub memtable: MemtableKind,
     /// Bytes of all active memtables together at which the largest is sealed and flushed.
     pub memtable_bytes_max: u64,
     /// Bytes of all memtables, sealed ones included, at which writers stall.
@@ -148,6 +151,7 @@ impl Options {
             hooks,
             durability: Durability::Always,
             background: Background::Threads(2),
+            memtable: MemtableKind::default(),
             memtable_bytes_max: 64 << 20,
             memtable_bytes_hard: 128 << 20,
             runs0_slow: 24,

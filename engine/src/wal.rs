@@ -75,7 +75,8 @@ pub struct WalOptions {
     pub buffer_bytes_max: usize,
     /// Longest body of a record.
     pub record_bytes_max: u64,
-    /// Whether [`Wal::needs_prepare`] asks for the next segment ahead of time.
+    /// Whether [`Wal::needs_prepare`] asks for the next segment ahead of time, where syncs are
+    /// frequent enough to gain by it.
     pub prepare: bool,
 }
 

@@ -50,6 +50,7 @@ pub fn names() -> Vec<&'static str> {
     if cfg!(feature = "ours") {
         v.push("ours");
         v.push("ours-tiered");
+        v.push("ours-crossbeam");
     }
     if cfg!(feature = "rocksdb") {
         v.push("rocksdb");
@@ -88,7 +89,7 @@ pub fn open(name: &str, dir: &Path, o: Opts) -> R<Box<dyn Kv>> {
         #[cfg(feature = "sled")]
         "sled" => Ok(Box::new(sled_::Db::open(dir, o)?)),
         #[cfg(feature = "ours")]
-        "ours" | "ours-tiered" => Ok(Box::new(ours::Db::open(name, dir, o)?)),
+        "ours" | "ours-tiered" | "ours-crossbeam" => Ok(Box::new(ours::Db::open(name, dir, o)?)),
         _ => Err(format!("no engine {name}").into()),
     }
 }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use super::{EntryMerge, Hooks, MergeContext};
 use crate::key::{Kind, Op};
-use crate::memtable::Memtable;
-use crate::memtable::skiplist::SkipListMemtable;
+use crate::memtable::{Memtable, MemtableKind};
 use crate::{Error, Result};
 
 /// Combines operands (oldest first) onto a base; see [`Hooks::merge_operands`] for what it must
@@ -35,8 +34,8 @@ impl Plain {
 }
 
 impl Hooks for Plain {
-    fn memtable(&self) -> Arc<dyn Memtable> {
-        Arc::new(SkipListMemtable::new())
+    fn memtable(&self, plain: MemtableKind) -> Arc<dyn Memtable> {
+        plain.create()
     }
 
     fn validate(&self, op: &Op<'_>) -> Result<()> {

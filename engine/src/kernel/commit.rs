@@ -327,7 +327,12 @@ impl Kernel {
         }
         let (segment, position) = (self.wal().segment(), self.wal().end());
         let created = self.options.clock.monotonic_ns();
-        let slot = MemtableSlot::new(keyspace.hooks.memtable(), segment, position, created);
+        let slot = MemtableSlot::new(
+            keyspace.hooks.memtable(self.options.memtable),
+            segment,
+            position,
+            created,
+        );
         keyspace.change_picture(|picture| picture.active = Some(slot.clone()));
         commits.dirty.insert(keyspace.id, keyspace.clone());
         slot

@@ -1,4 +1,5 @@
-//! The memtable of plain KV: a skip list of versions, written by several threads without a lock.
+//! The other memtable of plain KV: a skip list of versions on crossbeam's, written by several
+//! threads without a lock.
 //!
 //! Order: key ascending, sequence number descending, then order of application descending. All
 //! operations of one batch share a sequence number; the thread that applies the batch gives each
@@ -13,8 +14,6 @@
 //! On `unsafe`: a cursor owns the list it walks and an entry of it, a borrow that the language
 //! cannot express. `extend` states why it holds; nothing else here is unsafe.
 
-mod key_filter;
-
 use std::any::Any;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -25,8 +24,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering as Memory};
 use crossbeam_skiplist::SkipMap;
 use crossbeam_skiplist::map::Entry;
 
-use self::key_filter::KeyFilter;
 use super::Memtable;
+use super::key_filter::KeyFilter;
 use crate::Result;
 use crate::bloom::key_hash;
 use crate::key::{Kind, Op, Seq, head};
@@ -336,6 +335,3 @@ impl Cursor for SkipListCursor {
         None
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -435,6 +435,9 @@ fn the_next_segment_is_prepared_once_and_used() {
     let wal = wal.unwrap();
     assert!(!wal.needs_prepare());
     wal.append(1, &[&[0; 300]]).unwrap();
+    assert!(!wal.needs_prepare(), "nobody syncs");
+    wal.sync_to(wal.end()).unwrap();
+    wal.append(1, &[]).unwrap();
     assert!(wal.needs_prepare());
     wal.prepare_next().unwrap();
     assert_eq!(fs.bytes(&path(2)).unwrap(), [0; 1024]);
@@ -447,6 +450,7 @@ fn the_next_segment_is_prepared_once_and_used() {
     wal.rotate().unwrap();
     wal.append(3, &[&[0; 300]]).unwrap();
     wal.sync_to(wal.end()).unwrap();
+    wal.append(3, &[]).unwrap();
     assert_eq!(wal.segment(), FileNumber(2));
     // Too late: the log is already in a segment with a larger number.
     assert!(wal.needs_prepare());
@@ -459,14 +463,15 @@ fn the_next_segment_is_prepared_once_and_used() {
     wal.append(5, &[]).unwrap();
     wal.close().unwrap();
     let counts = metrics.read();
-    assert_eq!((counts.segments_created, counts.segments_prepared, counts.records), (3, 1, 5));
-    assert_eq!(read(&fs).unwrap().0.len(), 5);
+    assert_eq!((counts.segments_created, counts.segments_prepared, counts.records), (3, 1, 7));
+    assert_eq!(read(&fs).unwrap().0.len(), 7);
 }
 
 #[test]
 fn an_idle_log_gives_its_room_back() {
     let fs = new_fs(1);
     let wal = create(&fs, options(), &Replay::default()).unwrap();
+    wal.sync_to(append(&wal, 1).unwrap()).unwrap();
     wal.append(1, &[&[0; 300]]).unwrap();
     wal.prepare_next().unwrap();
     wal.rotate().unwrap();
@@ -477,6 +482,7 @@ fn an_idle_log_gives_its_room_back() {
     assert_eq!(fs.files(), [path(3)]);
     wal.shrink().unwrap();
     assert_eq!(wal.segment(), FileNumber(3), "nothing more to give");
+    wal.sync_to(append(&wal, 2).unwrap()).unwrap();
     wal.append(2, &[&[0; 300]]).unwrap();
     wal.prepare_next().unwrap();
     wal.shrink().unwrap();
@@ -485,7 +491,7 @@ fn an_idle_log_gives_its_room_back() {
     wal.sync_to(wal.end()).unwrap();
     let after = fs.crash(CrashMode { keep: Keep::None, dirs: DirOrder::Any }, 0);
     let options = ReplayOptions { from: FileNumber(3), ..ReplayOptions::new(STORE) };
-    assert_eq!(read_with(&after, &options).unwrap().0.len(), 2);
+    assert_eq!(read_with(&after, &options).unwrap().0.len(), 3);
 }
 
 #[test]

@@ -39,6 +39,11 @@ pub type Numbers = Arc<dyn Fn() -> FileNumber + Send + Sync>;
 /// Bytes of one write when a segment is filled with zeros.
 const FILL_BYTES: usize = 1 << 20;
 
+/// A segment is worth filling ahead of time when no more than this is written between syncs: filling
+/// writes every byte of the log twice, and small writes into a filled file cost more (the page cache
+/// holds what was written at once as one large page). A log that is not synced gains nothing by it.
+const PREPARE_SYNC_BYTES: u64 = 64 << 10;
+
 /// Times a leader lets others append before it writes.
 const GATHER_ROUNDS_MAX: u32 = 16;
 
@@ -79,6 +84,8 @@ pub struct Wal {
     written: AtomicU64,
     /// Position up to which the disk has the log.
     durable: AtomicU64,
+    /// Syncs asked for since the segment being written was put to use.
+    segment_syncs: AtomicU64,
     /// What stopped the log, if anything did.
     failure: OnceLock<Arc<Error>>,
 }
@@ -131,6 +138,7 @@ impl Wal {
             progressed: Condvar::new(),
             written: AtomicU64::new(HEADER_BYTES),
             durable: AtomicU64::new(HEADER_BYTES),
+            segment_syncs: AtomicU64::new(0),
             failure: OnceLock::new(),
         })
     }
@@ -168,7 +176,9 @@ impl Wal {
             }
             let durable = self.durable.load(Ordering::Acquire);
             let position = tail.append(seq, body, len as u32, body_crc, durable);
-            if self.options.prepare && tail.ask_for_next() {
+            let syncs = self.segment_syncs.load(Ordering::Relaxed);
+            let is_worth = syncs.saturating_mul(PREPARE_SYNC_BYTES) >= tail.current().bytes;
+            if self.options.prepare && is_worth && tail.ask_for_next() {
                 self.wants_next.store(true, Ordering::Relaxed);
             }
             drop(tail);
@@ -264,6 +274,7 @@ impl Wal {
         }
         self.written.store(end, Ordering::Release);
         if sync {
+            self.segment_syncs.fetch_add(1, Ordering::Relaxed);
             if self.progress.lock().waiting_for_write > 0 {
                 self.progressed.notify_all();
             }
@@ -291,6 +302,7 @@ impl Wal {
 
     /// Puts a segment to use: its name and its header are on disk when this returns.
     fn open_segment(&self, opening: Opening) -> Result<Output> {
+        self.segment_syncs.store(0, Ordering::Relaxed);
         let path = self.dir.join(file_name(opening.number));
         let is_prepared = opening.prepared.is_some();
         let file = match opening.prepared {

@@ -9,6 +9,7 @@ use firndb_engine::clock::Clock;
 use firndb_engine::fs::real::RealFs;
 use firndb_engine::hooks::Plain;
 use firndb_engine::key::KeyspaceId;
+use firndb_engine::memtable::MemtableKind;
 use firndb_engine::options::{Durability, KeyspaceOptions, Options, Policy, Tiered};
 use firndb_engine::scan::bounds::Bounds;
 use firndb_engine::store::{CompactOptions, ScanOptions, Store, WriteOptions};
@@ -37,11 +38,14 @@ pub struct Db {
 }
 
 impl Db {
-    /// `ours-tiered`: with the tiered policy; memtable and log as all others have them.
+    /// `ours-tiered`: with the tiered policy; `ours-crossbeam`: with the other memtable.
     pub fn open(name: &str, dir: &Path, o: Opts) -> R<Self> {
         let hooks = Arc::new(Plain::new());
         let mut options = Options::new(dir, Arc::new(RealFs), Arc::new(WallClock), hooks);
         options.cache_bytes = o.cache as u64;
+        if name == "ours-crossbeam" {
+            options.memtable = MemtableKind::Crossbeam;
+        }
         if name == "ours-tiered" {
             options.policy = Policy::Tiered(Tiered::default());
         }

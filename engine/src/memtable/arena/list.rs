@@ -1,0 +1,399 @@
+//! A skip list in an arena: insert without a lock beside readers and other inserts, never remove.
+//!
+//! ```text
+//! a node in the arena, 8-byte words                 v a pointer to a node points here
+//! +----------+-----+--------+--------+--------------+---------+--------+-------------------+
+//! | link h-1 | ... | link 1 | link 0 | head u64     | tag u64 | lens   | key | value | pad |
+//! +----------+-----+--------+--------+--------------+---------+--------+-------------------+
+//! ```
+//!
+//! `head` is the first eight bytes of the key as a number, where most comparisons end; `tag` is the
+//! sequence number and the kind; `lens` are those of key and value. Link `i` points to the next node
+//! that has a link `i`.
+//!
+//! Order: key ascending, sequence number descending; of equal ones the one inserted last comes
+//! first, since an insert goes before all that are not less. Whoever inserts equal ones (the
+//! operations of one batch) does so from one thread.
+//!
+//! Links are pointers, not offsets of 32 bits: these would save five bytes a node, and cost a look
+//! into a table of blocks at every step and a bound on the size.
+//!
+//! On `unsafe`, why it is sound:
+//! - A node is written in full, links included, into memory that the arena gave to its writer
+//!   alone; then link 0 of its predecessor is set to it by an exchange with `Release`, then link 1,
+//!   and so on. Whoever reaches a node has loaded a link to it with `Acquire`, so sees all that was
+//!   written. Link `i` of a node is read only by those who reached it over a link `i` or above,
+//!   which exists only after link `i` was written.
+//! - After that nothing of a node changes but its links, which are atomic. So shared references to
+//!   contents and bytes are never aliased by writes.
+//! - Nodes lie in the arena, which frees nothing before the list is dropped. What is handed out
+//!   borrows the list ([`Entry`]) or owns it ([`Walk`]).
+//! - Pointers to nodes come from the arena's pointers to whole blocks, by offsets inside the node's
+//!   own piece: links lie below the pointer, contents and bytes at it and above.
+//!
+//! `model.rs` walks small cases through a model checker, with every interleaving and every order in
+//! which the processor may show writes.
+
+use std::cmp::Ordering as Order;
+use std::marker::PhantomData;
+use std::mem::size_of;
+use std::ptr::null_mut;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::atomics::{Atomics, Count, Native, Once, Pointer};
+use super::bump::Bump;
+use crate::key::{Kind, Seq, head};
+
+/// Links of the highest node. With one node in four a link higher, that is enough for 16 M nodes.
+pub(super) const HEIGHT_MAX: usize = 12;
+
+/// What a node says beside its bytes.
+#[derive(Clone, Copy)]
+struct Content {
+    head: u64,
+    /// Sequence number, then kind in the lowest byte.
+    tag: u64,
+    key_len: u32,
+    value_len: u32,
+}
+
+/// A node; its links lie before it, its bytes behind it.
+#[repr(C, align(8))]
+struct Node<A: Atomics> {
+    content: A::Once<Content>,
+}
+
+type Link<A> = <A as Atomics>::Pointer<Node<A>>;
+
+/// Asks the processor for the memory at `node`, which may be null: a search waits for memory most
+/// of the time, and so waits for two nodes at once.
+#[inline]
+#[expect(unsafe_code, reason = "an instruction of the processor")]
+fn prefetch<T>(node: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it never faults, whatever the address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(node.cast::<i8>());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = node;
+}
+
+/// A skip list of versions.
+pub(super) struct List<A: Atomics = Native> {
+    /// The links of what comes before the first node.
+    first: [Link<A>; HEIGHT_MAX],
+    /// Links of the highest node; may lag.
+    height: A::Count,
+    arena: Bump<A>,
+}
+
+/// A place in the order: before the versions of `key` at or below `seq`.
+struct Target<'a> {
+    head: u64,
+    key: &'a [u8],
+    seq: Seq,
+}
+
+/// A version in the list.
+#[derive(Clone, Copy)]
+pub(super) struct Entry<'a, A: Atomics = Native> {
+    node: *mut Node<A>,
+    list: PhantomData<&'a List<A>>,
+}
+
+/// Where an insert goes, for each link of the new node: what comes before and after it.
+struct Splice<A: Atomics> {
+    before: [*mut Node<A>; HEIGHT_MAX],
+    after: [*mut Node<A>; HEIGHT_MAX],
+}
+
+#[expect(unsafe_code, reason = "nodes in an arena; the module says why it is sound")]
+impl<A: Atomics> List<A> {
+    pub(super) fn new() -> Self {
+        let first = std::array::from_fn(|_| Link::<A>::new(null_mut()));
+        List { first, height: A::Count::new(1), arena: Bump::new() }
+    }
+
+    /// Bytes taken of memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.arena.bytes()
+    }
+
+    /// Link `level` of `node`; null is what comes before the first node.
+    #[inline]
+    fn link(&self, node: *mut Node<A>, level: usize) -> &Link<A> {
+        if node.is_null() {
+            return &self.first[level];
+        }
+        // SAFETY: a node of this list that was reached over a link of `level` or above, or is
+        // being inserted by the caller with more than `level` links: so link `level` is there,
+        // initialised, and lives as long as the list.
+        unsafe { &*node.cast::<Link<A>>().sub(level + 1) }
+    }
+
+    /// The node behind a link, if there is one.
+    #[inline]
+    fn entry(&self, node: *mut Node<A>) -> Option<Entry<'_, A>> {
+        (!node.is_null()).then_some(Entry { node, list: PhantomData })
+    }
+
+    /// The last node before `target`, going by links of `level` from `before`, and the one after.
+    #[inline]
+    fn step(
+        &self,
+        level: usize,
+        mut before: *mut Node<A>,
+        target: &Target<'_>,
+        known_after: *mut Node<A>,
+    ) -> (*mut Node<A>, *mut Node<A>) {
+        loop {
+            let after = self.link(before, level).load(Acquire);
+            if level > 0 {
+                // Where the search goes on should `after` not be before the target.
+                prefetch(self.link(before, level - 1).load(Relaxed));
+            }
+            // One that was met a level above is known not to be less.
+            let Some(entry) = self.entry(after).filter(|_| after != known_after) else {
+                return (before, after);
+            };
+            if !entry.is_before(target) {
+                return (before, after);
+            }
+            before = after;
+        }
+    }
+
+    /// The last node before `target` and the first that is not.
+    fn find(&self, target: &Target<'_>) -> (*mut Node<A>, *mut Node<A>) {
+        let (mut before, mut after) = (null_mut(), null_mut());
+        for level in (0..self.height.load(Relaxed)).rev() {
+            (before, after) = self.step(level, before, target, after);
+        }
+        (before, after)
+    }
+
+    /// As [`List::find`], on every level.
+    fn find_all(&self, target: &Target<'_>) -> Splice<A> {
+        let mut splice =
+            Splice { before: [null_mut(); HEIGHT_MAX], after: [null_mut(); HEIGHT_MAX] };
+        let (mut before, mut after) = (null_mut(), null_mut());
+        for level in (0..self.height.load(Relaxed)).rev() {
+            (before, after) = self.step(level, before, target, after);
+            (splice.before[level], splice.after[level]) = (before, after);
+        }
+        splice
+    }
+
+    /// Inserts a version with `height` links, before all that are not less.
+    pub(super) fn insert(&self, seq: Seq, kind: Kind, key: &[u8], value: &[u8], height: usize) {
+        let target = Target { head: head(key), key, seq };
+        let node = self.make(&target, kind, value, height);
+        let splice = self.find_all(&target);
+        for level in 0..height {
+            let (mut before, mut after) = (splice.before[level], splice.after[level]);
+            loop {
+                self.link(node, level).store(after, Relaxed);
+                let link = self.link(before, level);
+                match link.compare_exchange(after, node, Release, Relaxed) {
+                    Ok(_) => break,
+                    // Another insert went in between: look on from there.
+                    Err(_) => (before, after) = self.step(level, before, &target, null_mut()),
+                }
+            }
+        }
+        if height > self.height.load(Relaxed) {
+            self.height.fetch_max(height, Relaxed);
+        }
+    }
+
+    /// A node in memory of its own, that nothing points to yet.
+    fn make(&self, target: &Target<'_>, kind: Kind, value: &[u8], height: usize) -> *mut Node<A> {
+        assert!((1..=HEIGHT_MAX).contains(&height), "the height is within the list's");
+        let key = target.key;
+        let content = Content {
+            head: target.head,
+            tag: target.seq << 8 | kind as u64,
+            key_len: u32::try_from(key.len()).expect("the store bounds keys"),
+            value_len: u32::try_from(value.len()).expect("the store bounds batches"),
+        };
+        let links_bytes = height * size_of::<Link<A>>();
+        let bytes = links_bytes + size_of::<Node<A>>() + key.len() + value.len();
+        let start = self.arena.take(bytes.div_ceil(8)).as_ptr().cast::<u8>();
+        // SAFETY: the piece is this call's alone, aligned to 8 and of at least `bytes` bytes. Links
+        // (pointers, or the model's of a multiple of 8 bytes) come first, then the content, whose
+        // alignment is 8 and whose size a multiple of it, then key and value; each is written here
+        // before anyone else can reach the node.
+        unsafe {
+            let node = start.add(links_bytes).cast::<Node<A>>();
+            for level in 0..height {
+                node.cast::<Link<A>>().sub(level + 1).write(Link::<A>::new(null_mut()));
+            }
+            node.write(Node { content: A::Once::new(content) });
+            let key_at = node.add(1).cast::<u8>();
+            key_at.copy_from_nonoverlapping(key.as_ptr(), key.len());
+            key_at.add(key.len()).copy_from_nonoverlapping(value.as_ptr(), value.len());
+            node
+        }
+    }
+
+    /// The first version of `key` at or below `seq`, or what comes after.
+    pub(super) fn at_or_after(&self, key: &[u8], seq: Seq) -> Option<Entry<'_, A>> {
+        self.entry(self.find(&Target { head: head(key), key, seq }).1)
+    }
+
+    /// What comes before `entry`, which is of this list.
+    fn before(&self, entry: Entry<'_, A>) -> Option<Entry<'_, A>> {
+        let key = entry.key();
+        let (mut before, mut after) = self.find(&Target { head: head(key), key, seq: entry.seq() });
+        while after != entry.node {
+            // Equal ones, that were inserted later.
+            before = after;
+            after = self.link(before, 0).load(Acquire);
+        }
+        self.entry(before)
+    }
+
+    /// The last version.
+    fn last(&self) -> Option<Entry<'_, A>> {
+        let mut before = null_mut();
+        for level in (0..self.height.load(Relaxed)).rev() {
+            loop {
+                let after = self.link(before, level).load(Acquire);
+                if after.is_null() {
+                    break;
+                }
+                before = after;
+            }
+        }
+        self.entry(before)
+    }
+}
+
+#[expect(unsafe_code, reason = "nodes in an arena; the module says why it is sound")]
+impl<'a, A: Atomics> Entry<'a, A> {
+    #[inline]
+    fn content(&self) -> Content {
+        // SAFETY: the node was written before it could be reached, its content never changes, and
+        // the list that holds it outlives `'a`.
+        unsafe { (*self.node).content.get() }
+    }
+
+    /// Key and value.
+    #[inline]
+    fn bytes(&self, content: &Content) -> (&'a [u8], &'a [u8]) {
+        let (key_len, value_len) = (content.key_len as usize, content.value_len as usize);
+        // SAFETY: key and value were written behind the node before it could be reached, with
+        // these lengths, never change, and the list that holds them outlives `'a`.
+        unsafe {
+            let key = self.node.add(1).cast::<u8>();
+            let value = key.add(key_len);
+            (std::slice::from_raw_parts(key, key_len), std::slice::from_raw_parts(value, value_len))
+        }
+    }
+
+    #[inline]
+    fn is_before(&self, target: &Target<'_>) -> bool {
+        let content = self.content();
+        match content.head.cmp(&target.head) {
+            Order::Equal => {
+                let key = self.bytes(&content).0;
+                key.cmp(target.key).then_with(|| target.seq.cmp(&(content.tag >> 8))).is_lt()
+            }
+            order => order.is_lt(),
+        }
+    }
+
+    /// What comes after it.
+    #[inline]
+    pub(super) fn after(&self) -> Option<Entry<'a, A>> {
+        // SAFETY: every node has a link 0, written before the node could be reached.
+        let node = unsafe { &*self.node.cast::<Link<A>>().sub(1) }.load(Acquire);
+        (!node.is_null()).then_some(Entry { node, list: PhantomData })
+    }
+
+    /// Its key.
+    pub(super) fn key(&self) -> &'a [u8] {
+        self.bytes(&self.content()).0
+    }
+
+    /// Its value.
+    pub(super) fn value(&self) -> &'a [u8] {
+        self.bytes(&self.content()).1
+    }
+
+    /// Its sequence number.
+    pub(super) fn seq(&self) -> Seq {
+        self.content().tag >> 8
+    }
+
+    /// Its kind.
+    pub(super) fn kind(&self) -> Kind {
+        Kind::from_byte(self.content().tag as u8).expect("stored from a kind")
+    }
+}
+
+/// Walks a list, and keeps it alive.
+pub(super) struct Walk<A: Atomics = Native> {
+    list: Arc<List<A>>,
+    node: *mut Node<A>,
+}
+
+// SAFETY: the node lies in the list, which `Walk` owns a share of and which threads may share.
+#[expect(unsafe_code, reason = "nodes in an arena; the module says why it is sound")]
+unsafe impl<A: Atomics> Send for Walk<A> where List<A>: Send + Sync {}
+
+impl<A: Atomics> Walk<A> {
+    /// Stands nowhere.
+    pub(super) fn new(list: Arc<List<A>>) -> Self {
+        Walk { list, node: null_mut() }
+    }
+
+    /// Where it stands.
+    #[inline]
+    pub(super) fn entry(&self) -> Option<Entry<'_, A>> {
+        self.list.entry(self.node)
+    }
+
+    fn stand_at(&mut self, find: impl FnOnce(&List<A>) -> Option<Entry<'_, A>>) {
+        self.node = find(&self.list).map_or(null_mut(), |entry| entry.node);
+    }
+
+    /// To the first version.
+    pub(super) fn seek_first(&mut self) {
+        self.stand_at(|list| list.entry(list.first[0].load(Acquire)));
+    }
+
+    /// To the last version.
+    pub(super) fn seek_last(&mut self) {
+        self.stand_at(List::last);
+    }
+
+    /// To the first version at or after `key`.
+    pub(super) fn seek(&mut self, key: &[u8]) {
+        self.stand_at(|list| list.at_or_after(key, Seq::MAX));
+    }
+
+    /// To the last version before those of `key`.
+    pub(super) fn seek_before(&mut self, key: &[u8]) {
+        let target = Target { head: head(key), key, seq: Seq::MAX };
+        self.stand_at(|list| list.entry(list.find(&target).0));
+    }
+
+    /// To what comes after.
+    pub(super) fn next(&mut self) {
+        let node = self.node;
+        self.stand_at(|list| list.entry(node).and_then(|entry| entry.after()));
+    }
+
+    /// To what comes before.
+    pub(super) fn prev(&mut self) {
+        let node = self.node;
+        self.stand_at(|list| list.entry(node).and_then(|entry| list.before(entry)));
+    }
+}
+
+#[cfg(test)]
+mod model;
