@@ -19,6 +19,9 @@ use parking_lot::Mutex;
 use crate::proof;
 use crate::script::{self, Allowed, Change, Operation, Run, Script, State, Step, Tracker};
 
+/// Log files of a store that keeps 16 KiB of log, in segments of 4 KiB, for its memtables.
+const LOGS_MAX: usize = 8;
+
 /// Crash points that each script has at the least.
 const POINTS_MIN: u64 = 1_000;
 
@@ -75,7 +78,28 @@ pub fn crash_everywhere(
     if let Err(error) = result {
         findings.failures.push(format!("seed {seed}: the script failed: {error}"));
     }
+    findings.failures.extend(left_behind(disk).map(|what| format!("seed {seed}: {what}")));
     findings
+}
+
+/// What is wrong with the files of a store that was closed: none may be there that nothing needs.
+fn left_behind(disk: &SimFs) -> Option<String> {
+    let names = |kind: &str| -> Vec<_> {
+        let files = disk.files().into_iter().map(|path| path.to_string_lossy().into_owned());
+        files.filter(|name| name.contains(kind)).collect()
+    };
+    let (manifests, logs, tables) = (names("MANIFEST-"), names(".log"), names(".tbl"));
+    let copy = disk.crash(CrashMode { keep: Keep::All, dirs: DirOrder::Any }, 1);
+    let run = match Run::open(Arc::new(copy), Durability::Always) {
+        Ok(run) => run,
+        Err(error) => return Some(format!("the store that was closed does not open: {error}")),
+    };
+    let keyspaces = run.store().keyspaces();
+    let views = keyspaces.iter().filter_map(|keyspace| run.store().view(keyspace.id).ok());
+    let in_use: usize = views.map(|view| view.tables().len()).sum();
+    // Another flush at the open makes more tables, never fewer.
+    let is_tidy = manifests.len() == 1 && tables.len() <= in_use && logs.len() <= LOGS_MAX;
+    (!is_tidy).then(|| format!("files left: {manifests:?}, {logs:?}, {tables:?} for {in_use}"))
 }
 
 /// Opens what a crash left, twice, and judges it.

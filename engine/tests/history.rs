@@ -88,6 +88,7 @@ pub fn options(seed: u64) -> Options {
     options.budget = Budget::new(1 << 30);
     // No stalls: they end with time, which stands still here.
     options.memtable_bytes_hard = 1 << 30;
+    options.wal_segment_bytes = 16 << 10;
     options.wal_bytes_max = 1 << 20;
     options
 }

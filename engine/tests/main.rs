@@ -4,6 +4,7 @@ mod chain;
 mod crash;
 mod damage;
 mod differential;
+mod doctored;
 mod faults;
 mod history;
 mod kill;

@@ -62,7 +62,6 @@ fn options(seed: u64, config: &Config) -> Options {
     options.table_bytes_max = config.table_bytes;
     (options.compression_upper, options.compression_last) =
         (config.compression, config.compression);
-    options.wal_segment_bytes = 16 << 10;
     options.background = match config.threads {
         0 => Background::Inline,
         threads => Background::Threads(threads),

@@ -1,11 +1,13 @@
-//! Known ordering bugs, planted one by one: the crash test must find each.
+//! Known bugs around files, planted one by one: the crash test must find each.
 //!
-//! The bugs are those on record in other stores (syncs left out, acknowledged early, or done in the
-//! wrong order); a file system that sits between store and disk makes them.
+//! The bugs are those on record in other stores: syncs left out, acknowledged early, or done in the
+//! wrong order; files removed early or never; writes lost; names and handles mixed up. A file
+//! system that sits between store and disk makes them. Bugs of merging are in `doctored`.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use firndb_engine::fs::sim::SimFs;
 use firndb_engine::fs::{File, Fs, LockGuard, Space};
@@ -55,9 +57,21 @@ enum Bug {
     EarlyLogRemoval,
     /// The target of a rename is removed first.
     RenameInTwoSteps,
+    /// What a rename replaces stays: a recovery that never gets further.
+    NoRename,
+    /// The oldest table goes when another is begun, not when an edit says so.
+    EarlyTableRemoval,
+    /// Files of a kind are never removed: they pile up.
+    NoRemoval(Kind),
+    /// One write in sixteen to files of a kind is acknowledged and lost.
+    LostWrites(Kind),
+    /// The edit that drops a keyspace is acknowledged and lost: the keyspace comes back.
+    LostDrop,
+    /// One table in eight that is opened is another one: a mixed up handle.
+    WrongTable,
 }
 
-const BUGS: [Bug; 13] = [
+const BUGS: [Bug; 21] = [
     Bug::NoSync(Kind::Log),
     Bug::NoSync(Kind::Table),
     Bug::NoSync(Kind::Manifest),
@@ -71,6 +85,14 @@ const BUGS: [Bug; 13] = [
     Bug::NoDirSyncAfterRename,
     Bug::EarlyLogRemoval,
     Bug::RenameInTwoSteps,
+    Bug::NoRename,
+    Bug::EarlyTableRemoval,
+    Bug::NoRemoval(Kind::Log),
+    Bug::NoRemoval(Kind::Table),
+    Bug::NoRemoval(Kind::Manifest),
+    Bug::LostWrites(Kind::Log),
+    Bug::LostDrop,
+    Bug::WrongTable,
 ];
 
 /// What the folder saw last.
@@ -86,30 +108,50 @@ struct PlantedFs {
     disk: SimFs,
     bug: Bug,
     last: Arc<Mutex<Last>>,
+    /// Calls that a bug may change, so far.
+    calls: Arc<AtomicU64>,
 }
 
 impl PlantedFs {
     fn file(&self, path: &Path, file: Box<dyn File>) -> Box<dyn File> {
-        Box::new(PlantedFile { file, kind: kind(path), bug: self.bug, owed: Mutex::new(false) })
+        let (kind, bug, calls) = (kind(path), self.bug, self.calls.clone());
+        Box::new(PlantedFile { file, kind, bug, owed: Mutex::new(false), calls })
     }
 
-    fn remove_oldest_log(&self) -> io::Result<()> {
-        let is_log = |path: &PathBuf| kind(path) == Kind::Log;
-        let logs: Vec<_> = self.disk.files().into_iter().filter(is_log).collect();
-        if logs.len() > 1 { self.disk.remove_file(&logs[0]) } else { Ok(()) }
+    fn of_kind(&self, wanted: Kind) -> Vec<PathBuf> {
+        self.disk.files().into_iter().filter(|path| kind(path) == wanted).collect()
     }
+
+    fn remove_oldest(&self, wanted: Kind) -> io::Result<()> {
+        let files = self.of_kind(wanted);
+        if files.len() > 1 { self.disk.remove_file(&files[0]) } else { Ok(()) }
+    }
+}
+
+fn one_in(count: u64, calls: &AtomicU64) -> bool {
+    calls.fetch_add(1, Ordering::SeqCst) % count == count - 1
 }
 
 impl Fs for PlantedFs {
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        if self.bug == Bug::EarlyLogRemoval && kind(path) == Kind::Table {
-            self.remove_oldest_log()?;
+        match self.bug {
+            Bug::EarlyLogRemoval if kind(path) == Kind::Table => self.remove_oldest(Kind::Log)?,
+            Bug::EarlyTableRemoval if kind(path) == Kind::Table => {
+                self.remove_oldest(Kind::Table)?;
+            }
+            _ => {}
         }
         *self.last.lock() = Last::Created(kind(path));
         Ok(self.file(path, self.disk.create(path)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let is_table = kind(path) == Kind::Table;
+        if self.bug == Bug::WrongTable && is_table && one_in(8, &self.calls) {
+            let tables = self.of_kind(Kind::Table);
+            let other = tables.iter().find(|table| *table != path);
+            return self.disk.open(other.map_or(path, |other| other));
+        }
         Ok(self.file(path, self.disk.open(path)?))
     }
 
@@ -117,6 +159,9 @@ impl Fs for PlantedFs {
         *self.last.lock() = Last::Renamed;
         if self.bug == Bug::RenameInTwoSteps && self.disk.exists(to)? {
             self.disk.remove_file(to)?;
+        }
+        if self.bug == Bug::NoRename && self.disk.exists(to)? {
+            return Ok(());
         }
         self.disk.rename(from, to)
     }
@@ -126,6 +171,9 @@ impl Fs for PlantedFs {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        if self.bug == Bug::NoRemoval(kind(path)) {
+            return Ok(());
+        }
         match self.disk.remove_file(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()), // removed early, see above
             other => other,
@@ -179,6 +227,7 @@ struct PlantedFile {
     bug: Bug,
     /// A sync was acknowledged and not done.
     owed: Mutex<bool>,
+    calls: Arc<AtomicU64>,
 }
 
 impl PlantedFile {
@@ -194,7 +243,12 @@ impl File for PlantedFile {
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         self.pay()?;
-        self.file.write_at(buf, offset)
+        let is_lost = match self.bug {
+            Bug::LostWrites(kind) => kind == self.kind && one_in(16, &self.calls),
+            Bug::LostDrop => self.kind == Kind::Manifest && is_drop(buf),
+            _ => false,
+        };
+        if is_lost { Ok(buf.len()) } else { self.file.write_at(buf, offset) }
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -223,13 +277,18 @@ impl File for PlantedFile {
     }
 }
 
+/// Whether an edit of the manifest gives the reason that scripts give for dropping a keyspace.
+fn is_drop(edit: &[u8]) -> bool {
+    edit.windows(script::DROP_REASON.len()).any(|part| part == script::DROP_REASON.as_bytes())
+}
+
 /// The first failure that the crash test finds with `bug` planted.
 fn find(bug: Bug) -> Option<String> {
     for seed in 0..4 {
         let script = Script::random(seed, 120, Durability::Always);
         let disk = script::new_fs(seed);
         let last = Arc::new(Mutex::new(Last::Synced));
-        let fs = PlantedFs { disk: disk.clone(), bug, last };
+        let fs = PlantedFs { disk: disk.clone(), bug, last, calls: Arc::default() };
         // Strides that share no factor, so that every kind of place is seen.
         let sampling = Sampling { stride: [7, 5, 3, 1][seed as usize], is_one_enough: true };
         let findings = crash_everywhere(&disk, Arc::new(fs), &script, seed, sampling);

@@ -8,7 +8,10 @@
 
 #![expect(clippy::print_stdout, reason = "what was tried belongs to a proof")]
 
+use std::cell::Cell;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 /// A night on two cores.
 const NIGHTLY: u64 = 100;
@@ -46,4 +49,26 @@ pub fn looked(proof: &str, times: u64, gate_min: u64) {
     if number("FIRNDB_PROOF_SEED").is_none() {
         assert!(times >= gate_min * factor(), "{proof}: {times}, at least {gate_min} at the gate");
     }
+}
+
+thread_local! {
+    static IS_QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs what is expected to panic: a panic of this thread is caught and not printed, and no
+/// backtrace is made of it, which takes longer than most runs.
+pub fn quietly<T>(run: impl FnOnce() -> T) -> std::thread::Result<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let loud = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !IS_QUIET.get() {
+                loud(info);
+            }
+        }));
+    });
+    IS_QUIET.set(true);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    IS_QUIET.set(false);
+    result
 }

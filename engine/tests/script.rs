@@ -64,6 +64,9 @@ pub struct Script {
     pub durability: Durability,
 }
 
+/// Why scripts drop keyspaces.
+pub const DROP_REASON: &str = "dropped by the script";
+
 const KEYSPACES: [&str; 3] = ["a", "b", "c"];
 const KEYS: u64 = 20;
 
@@ -316,7 +319,7 @@ impl Run {
                 let keyspace = self.store().create_keyspace(name, KeyspaceOptions::default())?;
                 assert_eq!(&*keyspace.name, *name);
             }
-            Step::Drop(name) => self.store().drop_keyspaces(&[id(name)?], "script")?,
+            Step::Drop(name) => self.store().drop_keyspaces(&[id(name)?], DROP_REASON)?,
             Step::Flush(name) => self.store().flush(every(name)?)?,
             Step::Compact(name) => {
                 self.store().compact(every(name)?, CompactOptions::default(), &|| false)?;
