@@ -11,7 +11,7 @@ use firndb_engine::Result;
 use firndb_engine::fs::sim::Rng;
 use firndb_engine::hooks::{EntryMerge, EntrySink, Hooks, InputEntry, KeepMerge, MergeContext};
 use firndb_engine::key::{Kind, Op, Seq};
-use firndb_engine::memtable::Memtable;
+use firndb_engine::memtable::{Memtable, MemtableKind};
 use firndb_engine::options::HookResolver;
 use firndb_engine::scan::Cursor;
 
@@ -84,8 +84,8 @@ impl HookResolver for Resolver {
 }
 
 impl Hooks for Doctored {
-    fn memtable(&self) -> Arc<dyn Memtable> {
-        Arc::new(DoctoredMemtable { sound: self.sound.memtable(), bug: self.bug })
+    fn memtable(&self, plain: MemtableKind) -> Arc<dyn Memtable> {
+        Arc::new(DoctoredMemtable { sound: self.sound.memtable(plain), bug: self.bug })
     }
 
     fn validate(&self, op: &Op<'_>) -> Result<()> {
@@ -136,7 +136,7 @@ impl EntryMerge for DoctoredMerge {
         self.last = entry.key.to_vec();
         let is_lost = match self.bug {
             Bug::DeletesDroppedInFlush => self.context.is_flush && entry.kind == Kind::Delete,
-            Bug::NewestLost => is_first && entry.seq % 64 == 0,
+            Bug::NewestLost => is_first && entry.seq.is_multiple_of(64),
             _ => false,
         };
         if is_lost { Ok(()) } else { self.sound.entry(entry, out) }
