@@ -4,14 +4,16 @@
 //! log is read, not replayed, and what a killed server left is left for the next one.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use firndb::SystemClock;
 use firndb::engine;
-use firndb::engine::check::CheckReport;
+use firndb::engine::check::{CheckReport, Finding};
+use firndb::engine::fs::Fs;
 use firndb::engine::fs::real::RealFs;
+use firndb::engine::inspect;
 use firndb::tsdb::{Error, Options, Tsdb};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -20,7 +22,7 @@ use crate::app::App;
 use crate::cli::{Exit, complain, print_lines};
 use crate::config::Config;
 use crate::config::settings::Settings;
-use crate::{machine, open};
+use crate::{machine, open, output};
 
 /// Arguments of `firndb check`.
 #[derive(Debug, Args)]
@@ -30,6 +32,9 @@ pub struct CheckArgs {
     /// Look at indexes and footers only, not at every block.
     #[arg(long)]
     quick: bool,
+    /// Read every byte. The default.
+    #[arg(long, conflicts_with = "quick")]
+    deep: bool,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -53,8 +58,9 @@ pub fn run(args: &CheckArgs) -> Exit {
     };
     settings.data_dir.clone_from(&args.dir);
     let app = App::new(settings, Arc::new(SystemClock::new()), Arc::new(RealFs));
-    match check(open::options(&app), !args.quick) {
-        Ok(report) => {
+    match check(open::options(&app), args.deep || !args.quick) {
+        Ok(mut report) => {
+            name_every_place(&args.dir, &mut report);
             print_lines(&shown(&report, args.json));
             if report.findings.is_empty() { Exit::Done } else { Exit::Found }
         }
@@ -78,6 +84,30 @@ fn check(options: Options, deep: bool) -> Result<CheckReport, Error> {
     });
     bar.finish_and_clear();
     report
+}
+
+/// A check stops at the first damage of a table; people want to know all that is damaged in it.
+fn name_every_place(dir: &Path, report: &mut CheckReport) {
+    let fs: Arc<dyn Fs> = Arc::new(RealFs);
+    let first = std::mem::take(&mut report.findings);
+    for finding in first {
+        let is_table = finding.file.ends_with(".tbl");
+        let table = is_table.then(|| inspect::table(&fs, &dir.join(&finding.file)).ok()).flatten();
+        let damages = table.map(|table| table.damages()).unwrap_or_default();
+        // What the walk cannot tell (another table under this name) stays as it was found.
+        if damages.is_empty() {
+            report.findings.push(finding);
+            continue;
+        }
+        for damage in damages {
+            let keys = damage.keys.map(|(after, upto)| {
+                format!("; keys from {} to {}", output::shown(&after), output::shown(&upto))
+            });
+            let (part, error) = (damage.part, &damage.error);
+            let what = format!("{part}: {error}{}", keys.unwrap_or_default());
+            report.findings.push(Finding { file: finding.file.clone(), what });
+        }
+    }
 }
 
 fn shown(report: &CheckReport, as_json: bool) -> String {

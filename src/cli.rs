@@ -12,7 +12,7 @@ use firndb::engine::fs::real::RealFs;
 
 use crate::config::settings::Settings;
 use crate::config::{Config, ConfigError, Sources};
-use crate::{check, client, demo, machine, serve};
+use crate::{check, client, demo, lsm, machine, offline, serve};
 
 /// What a command ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +87,26 @@ enum Command {
     ///
     /// Example: firndb check /var/lib/firndb
     Check(check::CheckArgs),
+    /// Make a damaged data directory open again: rebuild what can be, set aside what cannot.
+    ///
+    /// Example: firndb repair /var/lib/firndb --dry-run
+    Repair(offline::repair::RepairArgs),
+    /// Look into table files.
+    #[command(subcommand)]
+    Sst(offline::sst::SstCommand),
+    /// Look into the manifest of a data directory.
+    #[command(subcommand)]
+    Manifest(offline::manifest::ManifestCommand),
+    /// Look into the log of a data directory, save what is whole of a damaged one, or damage one.
+    #[command(subcommand)]
+    Wal(offline::wal::WalCommand),
+    /// Show the levels of the storage, what is compacted next, and what happened.
+    #[command(subcommand)]
+    Lsm(lsm::LsmCommand),
+    /// Find every version of a key in a data directory.
+    ///
+    /// Example: firndb find user42 /var/lib/firndb --keyspace kv/box
+    Find(offline::find::FindArgs),
     /// Show settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -196,6 +216,12 @@ pub fn run() -> ExitCode {
         Command::Restore(args) => client::backup::restore(&args),
         Command::Retention(command) => client::retention::run(&command),
         Command::Check(args) => check::run(&args),
+        Command::Repair(args) => offline::repair::run(&args),
+        Command::Sst(command) => offline::sst::run(&command),
+        Command::Manifest(command) => offline::manifest::run(&command),
+        Command::Wal(command) => offline::wal::run(&command),
+        Command::Lsm(command) => lsm::run(&command),
+        Command::Find(args) => offline::find::run(&args),
         Command::Config(ConfigCommand::Example) => {
             print_lines(&example());
             Exit::Done

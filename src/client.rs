@@ -19,7 +19,7 @@ use crate::cli::{Exit, complain};
 pub struct ServerArgs {
     /// The server.
     #[arg(long, env = "FIRNDB_URL", default_value = "http://127.0.0.1:8086")]
-    url: String,
+    pub url: String,
 }
 
 impl ServerArgs {
@@ -57,6 +57,20 @@ fn accepted(
     let _ = answer.body_mut().as_reader().take(64 << 10).read_to_string(&mut body);
     complain(&format!("the server answered {}: {}", status.as_u16(), message_of(&body)));
     Err(if status.as_u16() == 503 { Exit::Unreachable } else { Exit::Failed })
+}
+
+/// The JSON that a server answers with; anything else is told to the user.
+pub fn get_json(server: &ServerArgs, path: &str) -> Result<serde_json::Value, Exit> {
+    let answer = accepted(server, agent().get(server.at(path)).call())?;
+    let body = answer.into_body().into_with_config().limit(u64::MAX).read_to_string();
+    let body = body.map_err(|error| {
+        complain(&format!("the answer broke off: {error}"));
+        Exit::Failed
+    })?;
+    serde_json::from_str(&body).map_err(|error| {
+        complain(&format!("{}{path} did not answer with JSON: {error}", server.url));
+        Exit::Failed
+    })
 }
 
 /// The text inside an error body of any family.

@@ -7,6 +7,7 @@
 pub mod admin;
 mod backup;
 pub mod metrics_page;
+mod status;
 mod store_page;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use firndb::tsdb::backup::Repository;
 use tower::ServiceExt;
 
 use self::backup::BackupState;
+use self::status::StatusState;
 use crate::app::{App, Phase};
 use crate::kv::KvState;
 use crate::{health, kv};
@@ -97,6 +99,10 @@ pub fn data_routes(app: &App, tsdb: Tsdb, pool: Option<Arc<rayon::ThreadPool>>) 
         .merge(firndb::query::http::routes(query))
         .merge(kv::routes(kv))
         .merge(admin::routes(tsdb.clone()))
+        .merge(status::routes(StatusState {
+            store: tsdb.store().clone(),
+            clock: app.clock.clone(),
+        }))
         .merge(backup::routes(BackupState {
             repository: settings
                 .backup_dir

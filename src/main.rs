@@ -19,6 +19,8 @@ mod app;
 
 mod health;
 
+mod status;
+
 mod http;
 
 mod open;
@@ -27,9 +29,14 @@ mod logs;
 
 mod serve;
 
+mod output;
+
 mod check;
 mod client;
 mod demo;
+mod offline;
+
+mod lsm;
 
 mod cli;
 

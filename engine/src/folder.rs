@@ -5,6 +5,8 @@ use crate::manifest::log::{CURRENT, CURRENT_NEW};
 
 /// Name of the lock file.
 pub const LOCK: &str = "LOCK";
+/// Name of the folder that a repair sets damaged files aside in. No store looks into it.
+pub const QUARANTINE: &str = "quarantine";
 
 /// What a name in the folder is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +17,7 @@ pub(crate) enum FileKind {
     Current,
     CurrentNew,
     Lock,
+    Quarantine,
     Other,
 }
 
@@ -37,6 +40,7 @@ impl FileKind {
             CURRENT => FileKind::Current,
             CURRENT_NEW => FileKind::CurrentNew,
             LOCK => FileKind::Lock,
+            QUARANTINE => FileKind::Quarantine,
             _ => kind.unwrap_or(FileKind::Other),
         }
     }

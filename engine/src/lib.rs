@@ -54,6 +54,9 @@ pub mod transaction;
 pub mod check;
 pub mod recovery;
 
+pub mod inspect;
+pub mod repair;
+
 pub mod store;
 
 pub use error::{Error, Result};

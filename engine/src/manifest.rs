@@ -35,6 +35,7 @@
 //! the lost edit named or removed are missed when the store opens.
 
 pub mod edit;
+pub mod inspect;
 pub mod log;
 pub mod place;
 pub mod state;

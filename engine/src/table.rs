@@ -29,6 +29,7 @@ mod footer;
 #[doc(hidden)]
 pub mod fuzz;
 mod index;
+mod inspect;
 mod properties;
 mod reader;
 
@@ -37,6 +38,7 @@ pub use check::TableReport;
 pub use cursor::WINDOW_BYTES;
 pub use filter::key_hash;
 pub use footer::FORMAT_VERSION;
+pub use inspect::{TableBlock, TableDamage, TableEntry, TableLayout, TablePart};
 pub use properties::TableProperties;
 pub use reader::{Table, TableVersion};
 

@@ -53,6 +53,9 @@ mod tail;
 
 mod writer;
 
+pub mod inspect;
+pub mod salvage;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::histogram::{Histogram, HistogramCounts};

@@ -4,6 +4,8 @@ mod backup;
 mod bombs;
 mod commands;
 mod contract;
+mod inspection;
 mod kill9;
 mod server;
+mod storage;
 mod tidy;

@@ -11,15 +11,13 @@ use std::sync::Arc;
 use super::{CheckReport, check_table};
 use crate::batch::BatchOps;
 use crate::cache::Cache;
-use crate::folder::{FileKind, LOCK};
-use crate::fs::LockGuard;
+use crate::folder::FileKind;
 use crate::hooks::Hooks;
 use crate::key::KeyspaceId;
 use crate::levels::{Graveyard, TableFile, Version};
 use crate::manifest::ManifestState;
 use crate::manifest::log::{CURRENT, Loaded, load};
 use crate::options::Options;
-use crate::recovery::locked;
 use crate::wal::{self, ReplayOptions};
 use crate::{Error, Result};
 
@@ -30,7 +28,7 @@ use crate::{Error, Result};
 /// `Locked` when a store has it open, `Corrupt` when there is no manifest to go by, I/O.
 pub fn run(options: &Options, deep: bool, progress: &dyn Fn(u64, u64)) -> Result<CheckReport> {
     let (fs, dir) = (&options.fs, &options.dir);
-    let _lock = lock(options)?;
+    let _lock = crate::inspect::hold(&**fs, dir)?;
     let mut report = CheckReport::default();
     let names = fs.list(dir).map_err(|e| Error::io(dir, "list", e))?;
     for name in names.iter().filter(|name| FileKind::of(name) == FileKind::Other) {
@@ -43,16 +41,6 @@ pub fn run(options: &Options, deep: bool, progress: &dyn Fn(u64, u64)) -> Result
     check_tables(options, &loaded.state, &names, deep, progress, &mut report)?;
     check_log(options, &loaded, &mut report);
     Ok(report)
-}
-
-/// Keeps stores from opening the directory. A directory without a lock file was never open.
-fn lock(options: &Options) -> Result<Option<Box<dyn LockGuard>>> {
-    let path = options.dir.join(LOCK);
-    match options.fs.lock_unmarked(&path) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(locked(&*options.fs, path, e)),
-    }
 }
 
 fn check_tables(

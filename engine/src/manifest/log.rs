@@ -15,8 +15,8 @@ use crate::{Error, Result};
 const MAGIC: &[u8; 8] = b"firnmani";
 /// Newest format this build reads and the one it writes.
 pub const VERSION: u32 = 2;
-const HEADER_BYTES: usize = 40;
-const RECORD_HEADER_BYTES: usize = 12;
+pub(super) const HEADER_BYTES: usize = 40;
+pub(super) const RECORD_HEADER_BYTES: usize = 12;
 /// Below this many bytes of edits a manifest is not rolled: a snapshot costs four syncs.
 const ROLL_BYTES_MIN: u64 = 1 << 20;
 /// Name of the marker that names the manifest in use.
@@ -65,15 +65,20 @@ pub struct Loaded {
     pub bytes: u64,
 }
 
-/// Reads the manifest that CURRENT names; `None` when there is no CURRENT. `visit` sees each edit.
-pub fn load(fs: &dyn Fs, dir: &Path, visit: &mut dyn FnMut(&Edit)) -> Result<Option<Loaded>> {
+/// The number of the manifest that CURRENT names; `None` when there is no CURRENT.
+pub(super) fn current_number(fs: &dyn Fs, dir: &Path) -> Result<Option<FileNumber>> {
     let current = dir.join(CURRENT);
     if !fs.exists(&current).map_err(|e| Error::io(&current, "look for", e))? {
         return Ok(None);
     }
     let text = read_all(fs, &current).map_err(|e| Error::io(&current, "read", e))?;
-    let number = parse_current(&text)
-        .ok_or_else(|| Error::corrupt(&current, 0, "not the name of a manifest"))?;
+    let number = parse_current(&text);
+    number.ok_or_else(|| Error::corrupt(&current, 0, "not the name of a manifest")).map(Some)
+}
+
+/// Reads the manifest that CURRENT names; `None` when there is no CURRENT. `visit` sees each edit.
+pub fn load(fs: &dyn Fs, dir: &Path, visit: &mut dyn FnMut(&Edit)) -> Result<Option<Loaded>> {
+    let Some(number) = current_number(fs, dir)? else { return Ok(None) };
     let path = dir.join(manifest_name(number));
     let bytes = match read_all(fs, &path) {
         Ok(bytes) => bytes,
@@ -102,7 +107,8 @@ fn encode_header(store_id: u128, number: FileNumber) -> Vec<u8> {
     out
 }
 
-fn decode_header(path: &Path, number: FileNumber, bytes: &[u8]) -> Result<u128> {
+/// Format version and store of the manifest in `bytes`.
+pub(super) fn decode_header(path: &Path, number: FileNumber, bytes: &[u8]) -> Result<(u32, u128)> {
     let mut decoder = Decoder::new(bytes);
     let mut fields = || {
         let magic = decoder.array::<8>()?;
@@ -123,7 +129,7 @@ fn decode_header(path: &Path, number: FileNumber, bytes: &[u8]) -> Result<u128> 
     if found != number.0 {
         return Err(Error::corrupt(path, 0, "the manifest has another number"));
     }
-    Ok(store_id)
+    Ok((version, store_id))
 }
 
 /// What makes the bytes of another manifest, or of another place in this one, no record here.
@@ -142,7 +148,7 @@ fn decode(
     bytes: &[u8],
     visit: &mut dyn FnMut(&Edit),
 ) -> Result<Loaded> {
-    let store_id = decode_header(path, number, bytes)?;
+    let (_, store_id) = decode_header(path, number, bytes)?;
     let mut state = ManifestState::default();
     let (mut offset, mut serial) = (HEADER_BYTES, 0u32);
     let mut torn_at_bytes = None;
@@ -168,7 +174,12 @@ fn decode(
 }
 
 /// The edit of the record at the front of `bytes`, when it is whole and has this serial number.
-fn record_at(bytes: &[u8], store_id: u128, number: FileNumber, serial: u32) -> Option<&[u8]> {
+pub(super) fn record_at(
+    bytes: &[u8],
+    store_id: u128,
+    number: FileNumber,
+    serial: u32,
+) -> Option<&[u8]> {
     let header = bytes.get(..RECORD_HEADER_BYTES)?;
     let field = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("4 bytes"));
     let body = bytes[RECORD_HEADER_BYTES..].get(..field(4) as usize)?;

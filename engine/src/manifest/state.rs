@@ -62,7 +62,8 @@ impl ManifestState {
         edit.changes.iter().try_for_each(|change| self.change(change))
     }
 
-    fn change(&mut self, change: &Change) -> Result<(), String> {
+    /// Applies one change.
+    pub(super) fn change(&mut self, change: &Change) -> Result<(), String> {
         match change {
             Change::NextFile(number) => self.next_file = self.next_file.max(*number),
             Change::LastSeq(seq) => self.last_seq = self.last_seq.max(*seq),

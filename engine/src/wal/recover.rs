@@ -29,7 +29,7 @@ use crate::key::{FileNumber, Seq};
 use crate::{Error, Result};
 
 /// What the name of a segment ends with while it is written.
-const NEW: &str = ".new";
+pub(super) const NEW: &str = ".new";
 
 /// As [`replay`], for a store that goes on from there: first makes every record durable that it
 /// will visit. `number` gives the number of the segment that this may need.
@@ -83,7 +83,7 @@ fn prove_tail(
 }
 
 /// Removes copies that were not finished.
-fn remove_unfinished(fs: &dyn Fs, dir: &Path) -> Result<()> {
+pub(super) fn remove_unfinished(fs: &dyn Fs, dir: &Path) -> Result<()> {
     let names = fs.list(dir).map_err(|e| Error::io(dir, "list", e))?;
     let is_ours = |name: &&String| name.strip_suffix(NEW).is_some_and(|n| file_number(n).is_some());
     for name in names.iter().filter(is_ours) {
@@ -121,7 +121,7 @@ fn copy_rest(
 }
 
 /// A segment being written in one go.
-struct Copy {
+pub(super) struct Copy {
     file: Box<dyn File>,
     path: PathBuf,
     crc: RecordCrc,
@@ -131,13 +131,19 @@ struct Copy {
 }
 
 impl Copy {
-    fn create(fs: &dyn Fs, path: PathBuf, header: &SegmentHeader) -> Result<Copy> {
+    pub(super) fn create(fs: &dyn Fs, path: PathBuf, header: &SegmentHeader) -> Result<Copy> {
         let file = fs.create(&path).map_err(|e| Error::io(&path, "create", e))?;
         let crc = RecordCrc::new(header.store_id, header.number);
         Ok(Copy { file, path, crc, buffer: header.encode().to_vec(), offset: 0 })
     }
 
-    fn push(&mut self, kind: RecordKind, seq: Seq, body_crc: u32, body: &[u8]) -> Result<()> {
+    pub(super) fn push(
+        &mut self,
+        kind: RecordKind,
+        seq: Seq,
+        body_crc: u32,
+        body: &[u8],
+    ) -> Result<()> {
         // All that comes before is on disk when the file gets its name.
         let durable_upto = self.offset + self.buffer.len() as u64;
         debug_assert!(durable_upto >= HEADER_BYTES);
@@ -158,7 +164,7 @@ impl Copy {
         Ok(())
     }
 
-    fn finish(mut self, fs: &dyn Fs, dir: &Path, name: &str) -> Result<()> {
+    pub(super) fn finish(mut self, fs: &dyn Fs, dir: &Path, name: &str) -> Result<()> {
         self.write()?;
         self.file.sync().map_err(|e| Error::io(&self.path, "sync", e))?;
         let path = dir.join(name);
