@@ -12,6 +12,7 @@
 //! (2048: 0.03, 512: 0.21), and an hour of a day of rows decodes an eighth of them.
 //! Why varints under zstd: whole bytes repeat where packed bits do not.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use firndb_engine::coding::{DecodeError, Decoder, put_signed, put_varint};
@@ -150,9 +151,28 @@ pub fn decode_varints(
     Ok(())
 }
 
+thread_local! {
+    /// The contexts of this thread, by level. One costs more to make than a column to compress.
+    static COMPRESSORS: RefCell<Vec<(i32, zstd::bulk::Compressor<'static>)>> =
+        const { RefCell::new(Vec::new()) };
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+        const { RefCell::new(None) };
+}
+
+const NO_MEMORY: &str = "zstd to memory fails only for want of memory";
+
 /// A zstd frame of `bytes`.
 pub fn compress(bytes: &[u8], level: i32) -> Vec<u8> {
-    zstd::bulk::compress(bytes, level).expect("zstd to memory fails only for want of memory")
+    COMPRESSORS.with_borrow_mut(|compressors| {
+        let at = match compressors.iter().position(|(of, _)| *of == level) {
+            Some(at) => at,
+            None => {
+                compressors.push((level, zstd::bulk::Compressor::new(level).expect(NO_MEMORY)));
+                compressors.len() - 1
+            }
+        };
+        compressors[at].1.compress(bytes).expect(NO_MEMORY)
+    })
 }
 
 /// The `len` bytes that a zstd frame holds.
@@ -163,6 +183,12 @@ pub fn decompress(frame: &[u8], len: usize) -> Result<Vec<u8>, DecodeError> {
     if len > frame.len().saturating_mul(RATIO_MAX) {
         return Err(broken);
     }
-    let bytes = zstd::bulk::decompress(frame, len).map_err(|_| broken)?;
+    let bytes = DECOMPRESSOR.with_borrow_mut(|slot| {
+        let context = match slot {
+            Some(context) => context,
+            None => slot.insert(zstd::bulk::Decompressor::new().map_err(|_| broken)?),
+        };
+        context.decompress(frame, len).map_err(|_| broken)
+    })?;
     if bytes.len() == len { Ok(bytes) } else { Err(broken) }
 }

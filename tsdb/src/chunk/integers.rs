@@ -11,11 +11,15 @@ pub(super) fn is_worth_it(slow: &[u8], fast: &[u8]) -> bool {
     slow.len() * 20 < fast.len() * 19
 }
 
+/// What takes no more than this packed is left so: what the slower encodings say of themselves
+/// takes as much. Most columns of rollups are this short, and constants always are.
+const SHORT_BYTES: usize = 32;
+
 /// Appends `values`, at least one, in the encoding it returns.
 pub fn encode(values: &[i64], class: Class, out: &mut Vec<u8>) -> Encoding {
     let start = out.len();
     intpack::encode(values, out);
-    if class == Class::Hot {
+    if class == Class::Hot || out.len() - start <= SHORT_BYTES {
         return Encoding::Packed;
     }
     let mut best = Encoding::Packed;
