@@ -5,7 +5,8 @@
 //!               | {"version":2,"policies":[..],"rollups":[{"name":..,"policy":..,"levels":[..],..}]}
 //!               | {"version":3,"policies":[..],"rollups":[..],"rules_made":2,
 //!                  "rules":[{"id":2,"measurement":..,"tags":{"equal":["env","dev"]},
-//!                            "kind":{"age":604800000000000}}]}
+//!                            "kind":{"age":604800000000000}}],
+//!                  "trims":[{"tags":{"equal":["env","dev"]},"before":1700000000000000000}]}
 //! r/<database> -> a restore under way (pending)
 //! ```
 //!
@@ -25,7 +26,7 @@ use firndb_engine::scan::bounds::Bounds;
 use firndb_engine::store::{ScanOptions, Store, WriteOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::retention::{RetentionPolicy, RetentionRule};
+use crate::retention::{RetentionPolicy, RetentionRule, Trim};
 use crate::rollup::Rollup;
 use crate::{Error, Result, keys};
 
@@ -51,6 +52,9 @@ pub struct Settings {
     /// Rules ever made: the number of the last.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rules_made: u64,
+    /// What rules took that are no more, where rollups still tell of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trims: Vec<Trim>,
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -248,6 +248,7 @@ impl Database {
             settings.policies.remove(found.ok_or_else(missing)?);
             settings.rollups.retain(|rollup| rollup.policy != name);
             settings.rules.retain(|rule| !is_of_it(rule));
+            settings.trims.retain(|trim| trim.scope.policy.as_deref() != Some(name));
             Ok(())
         })?;
         self.rules.keep(|scope| scope.policy.as_deref() != Some(name));

@@ -14,7 +14,7 @@ use crate::model::time::{TIMESTAMP_MAX, TIMESTAMP_MIN};
 use crate::model::{TimeRange, Timestamp};
 use crate::{Error, Result};
 
-pub use rule::{RetentionRule, RuleKind, RuleScope};
+pub use rule::{RetentionRule, RuleKind, RuleScope, Trim};
 
 /// Name of the policy that a database gets when none is asked for.
 pub const POLICY_NAME_DEFAULT: &str = "autogen";

@@ -27,6 +27,8 @@ use crate::retention::RuleScope;
 pub struct Rules {
     is_used: AtomicBool,
     list: RwLock<Vec<AgeRule>>,
+    /// What rules took that are no more.
+    trims: RwLock<Vec<(RuleScope, Expired)>>,
     /// Of the last maintenance: merges leave out what had expired by then.
     maintained_at: AtomicI64,
 }
@@ -64,6 +66,7 @@ impl Default for Rules {
         Rules {
             is_used: AtomicBool::new(false),
             list: RwLock::default(),
+            trims: RwLock::default(),
             maintained_at: AtomicI64::new(TIMESTAMP_MIN),
         }
     }
@@ -188,6 +191,27 @@ impl Rules {
         };
         let rules = self.of_policy(policy).into_iter().filter(is_meant);
         rules.map(|rule| Expired { before: rule.alive_from(now), series: rule.series }).collect()
+    }
+
+    /// Replaces what is known of what rules took that are no more.
+    pub(crate) fn set_trims(&self, trims: Vec<(RuleScope, Expired)>) {
+        *self.trims.write() = trims;
+    }
+
+    /// What rules on points of a policy took that are no more.
+    pub(crate) fn trims(&self, policy: &str) -> Vec<Expired> {
+        let trims = self.trims.read();
+        let own = trims.iter().filter(|(scope, _)| scope.has_policy(policy));
+        own.map(|(_, trim)| trim.clone()).collect()
+    }
+
+    /// Points of some of `series` before this may be gone by rules on measurements and tags, those
+    /// there are at `now` and those that are no more.
+    pub(crate) fn gone_before(&self, policy: &str, series: &Bitmap, now: Timestamp) -> Timestamp {
+        let of_rules = self.expired(policy, now, true).into_iter();
+        let all = of_rules.chain(self.trims(policy));
+        let own = all.filter(|expired| expired.series.intersect(series));
+        own.map(|expired| expired.before).fold(TIMESTAMP_MIN, Timestamp::max)
     }
 
     /// Notes in `out` which rules mean a new series. Under the registration lock, so that no rule

@@ -6,7 +6,8 @@ use firndb_engine::fs::sim::{OpKind, SimFs};
 use firndb_engine::options::Durability;
 use firndb_tsdb::model::{TimeRange, Timestamp};
 use firndb_tsdb::{
-    Database, PolicyChange, PolicySpec, Reason, RuleKind, RuleScope, TagPredicate, Tsdb,
+    Database, DeleteRequest, DeleteTarget, PolicyChange, PolicySpec, Reason, RollupLevel,
+    RollupSpec, RuleKind, RuleScope, TagPredicate, Tsdb,
 };
 use regex::Regex;
 
@@ -387,4 +388,58 @@ fn maintenance_does_what_the_plan_says() {
         assert_eq!(still.partitions.len(), expected.count());
     }
     assert_eq!(partitions(&tsdb), 2, "those with mem under autogen");
+}
+
+#[test]
+fn what_a_dropped_rule_took_is_not_built_again_from_what_is_left() {
+    let fs = SimFs::new(1);
+    let (tsdb, database) = hourly(&fs);
+    let level = RollupLevel { every_ns: HOUR_NS, keep_ns: None };
+    database.create_rollup(&RollupSpec { levels: vec![level], ..RollupSpec::default() }).unwrap();
+    let names = ["m,env=dev,host=a", "m,env=prod,host=b"];
+    let points: Vec<_> = (0..24)
+        .flat_map(|n| names.map(|name| point(name, NOW + n * HOUR_NS / 4 + SECOND_NS)))
+        .collect();
+    write(&database, None, &points, NOW).unwrap();
+    let later = NOW + 24 * HOUR_NS;
+    tsdb.maintain(later).unwrap();
+    let dev = database.add_retention_rule(scope(None, equal("env", "dev")), hours(20)).unwrap();
+    for _ in 0..20 {
+        tsdb.maintain(later).unwrap(); // builds, closes, trims
+    }
+    database.drop_retention_rule(dev.id).unwrap();
+    assert_eq!(names.map(|name| rows(&database, name, later)), [8, 24], "four hours are gone");
+
+    let delete = |database: &Database, name: &str, from: i64, to: i64| {
+        let request = DeleteRequest {
+            policy: None,
+            targets: vec![DeleteTarget {
+                measurement: "m".into(),
+                tags: equal("host", name),
+                rows: None,
+            }],
+            range: TimeRange::new(NOW + from * HOUR_NS / 4, NOW + to * HOUR_NS / 4 - 1),
+            fields: None,
+            statement: String::new(),
+        };
+        database.delete(&request, later).map(|_| ()).map_err(|error| error.to_string())
+    };
+    drop((tsdb, database));
+    for round in 0..2 {
+        let tsdb = Tsdb::open(options(&fs, Durability::Always)).unwrap();
+        let database = tsdb.database("d").unwrap();
+        let late = |name: &str, hour: i64| {
+            let late = point(name, NOW + hour * HOUR_NS + (9 + round) * SECOND_NS);
+            write(&database, None, &[late], later).unwrap().refused.len()
+        };
+        let refused = [(names[0], 2), (names[0], 5), (names[1], 2)].map(|(name, h)| late(name, h));
+        assert_eq!(refused, [1, 0, 0], "only where its neighbours are gone");
+        // A series that has no points yet has no neighbours either.
+        assert_eq!(late(&format!("m,env=dev,host=new{round}"), 2), 0);
+        let error = delete(&database, "a", 1, 3).unwrap_err();
+        assert!(error.contains("only whole buckets can be deleted"), "{error}");
+        delete(&database, "b", 1, 3).unwrap();
+        delete(&database, "a", 4, 8).unwrap();
+        tsdb.maintain(later).unwrap();
+    }
 }

@@ -60,7 +60,7 @@ impl Database {
         }
         let (id, keyspace) = (deletes.next_id(), self.index.keyspace());
         let mut batch = WriteBatch::new();
-        let mut in_rollups = self.erase_in_rollups(&resolved.groups)?;
+        let mut in_rollups = self.erase_in_rollups(&resolved.groups, now)?;
         let groups: Arc<[Group]> =
             resolved.groups.iter().cloned().chain(in_rollups.groups.drain(..)).collect();
         let record = Record { seq: None, groups: groups.to_vec() };

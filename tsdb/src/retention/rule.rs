@@ -35,6 +35,17 @@ pub struct RetentionRule {
     pub(crate) trimmed_before: BTreeMap<String, Timestamp>,
 }
 
+/// Points that a rule may have taken off the disk before it was dropped or changed. Buckets of
+/// rollups tell of them still, and can't be built again from what is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trim {
+    /// What the rule was about.
+    #[serde(flatten)]
+    pub scope: RuleScope,
+    /// Points before may be gone.
+    pub before: Timestamp,
+}
+
 /// Which points a rule is about; what is `None` does not restrict.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleScope {

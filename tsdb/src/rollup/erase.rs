@@ -53,7 +53,11 @@ impl Database {
     ///
     /// # Errors
     /// Part of a bucket is meant whose points may be gone.
-    pub(crate) fn erase_in_rollups(&self, groups: &[Group]) -> Result<ErasedInRollups> {
+    pub(crate) fn erase_in_rollups(
+        &self,
+        groups: &[Group],
+        now: Timestamp,
+    ) -> Result<ErasedInRollups> {
         let mut erased = ErasedInRollups::default();
         for running in self.running.read().iter() {
             let Some(durable) = running.progress.read().durable.clone() else { continue };
@@ -66,7 +70,9 @@ impl Database {
                 if series.is_empty() {
                     continue;
                 }
-                for slot in partial_slots(running, &durable, &group.ranges)? {
+                let trimmed = self.rules.gone_before(&running.rollup.policy, &series, now);
+                let gone_before = durable.raw_floor.max(trimmed);
+                for slot in partial_slots(running, &durable, gone_before, &group.ranges)? {
                     marks.slots.entry(slot).or_default().or_inplace(&series);
                 }
                 erased.groups.extend(whole_buckets(running, &durable, group, series));
@@ -124,8 +130,14 @@ fn whole_buckets(
     of_level.collect()
 }
 
-/// The slots at those ends of spans that cut a bucket in two.
-fn partial_slots(running: &Running, durable: &Durable, ranges: &[TimeRange]) -> Result<Vec<i64>> {
+/// The slots at those ends of spans that cut a bucket in two. Points before `gone_before` may be
+/// gone.
+fn partial_slots(
+    running: &Running,
+    durable: &Durable,
+    gone_before: Timestamp,
+    ranges: &[TimeRange],
+) -> Result<Vec<i64>> {
     let mut slots = Vec::new();
     for range in ranges.iter().filter_map(|range| cut(durable, range)) {
         for (at, every_ns) in running.rollup.levels.iter().map(|level| level.every_ns).enumerate() {
@@ -137,8 +149,8 @@ fn partial_slots(running: &Running, durable: &Durable, ranges: &[TimeRange]) -> 
                 if cut_at.rem_euclid(every_ns) == 0 || start >= built || start < alive_from {
                     continue;
                 }
-                if end < durable.raw_floor {
-                    return Err(refusal(running, durable));
+                if end < gone_before {
+                    return Err(refusal(running, gone_before));
                 }
                 slots.push(span::slot_of(end));
             }
@@ -148,12 +160,12 @@ fn partial_slots(running: &Running, durable: &Durable, ranges: &[TimeRange]) -> 
     Ok(slots)
 }
 
-fn refusal(running: &Running, durable: &Durable) -> Error {
+fn refusal(running: &Running, gone_before: Timestamp) -> Error {
     let every = duration_text(running.rollup.coarsest_ns());
     let reason = format!(
-        "points before {} are gone and rolled up by \"{}\": there only whole buckets can be \
+        "points before {gone_before} are gone and rolled up by \"{}\": there only whole buckets can be \
          deleted, begin and end at multiples of {every}",
-        durable.raw_floor, running.rollup.name
+        running.rollup.name
     );
     Error::Invalid { reason }
 }
@@ -217,7 +229,7 @@ mod tests {
             ("all", TimeRange::ALL, [None, None], Some(vec![])),
         ];
         for (name, range, expected, slots) in cases {
-            let got = partial_slots(&running, &durable, &[range]);
+            let got = partial_slots(&running, &durable, durable.raw_floor, &[range]);
             assert_eq!(got.ok(), slots, "{name}");
             let series = Arc::new(Bitmap::of(&[1]));
             let group = Group {

@@ -18,6 +18,7 @@ use crate::database::Database;
 use crate::index::entries;
 use crate::index::postings;
 use crate::model::{SeriesId, Timestamp};
+use crate::rules::Expired;
 
 /// What late points of one request under one policy do.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Late {
     /// A point before this is looked at.
     before: Option<Timestamp>,
     rollups: Vec<LateRollup>,
+    /// What rules took that are no more.
+    trims: Vec<Expired>,
 }
 
 #[derive(Debug)]
@@ -85,6 +88,10 @@ impl Database {
             let (marks, from) = (NewMarks::new(running.clone()), durable.from);
             late.rollups.push(LateRollup { marks, from, before, raw_from });
         }
+        if !late.rollups.is_empty() {
+            late.trims = self.rules.trims(policy);
+            late.before = late.trims.iter().map(|trim| trim.before).chain(late.before).max();
+        }
         late
     }
 }
@@ -97,9 +104,20 @@ impl Late {
     }
 
     /// Whether a point may have lost its neighbours already: the bucket could not be built again.
-    pub fn is_beyond(&self, measurement: &str, timestamp: Timestamp) -> bool {
+    /// `series`: `None` of one that has no points yet.
+    pub fn is_beyond(
+        &self,
+        measurement: &str,
+        series: Option<SeriesId>,
+        timestamp: Timestamp,
+    ) -> bool {
+        let is_trimmed = series.is_some_and(|series| {
+            let own = |trim: &Expired| timestamp < trim.before && trim.series.contains(series.0);
+            self.trims.iter().any(own)
+        });
         self.rollups.iter().any(|late| {
-            timestamp < late.raw_from && late.marks.running.rollup.includes(measurement)
+            (timestamp < late.raw_from || is_trimmed && timestamp < late.before)
+                && late.marks.running.rollup.includes(measurement)
         })
     }
 

@@ -2,14 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use croaring::Bitmap;
 
-use super::AgeRule;
+use super::{AgeRule, Expired};
 use crate::database::Database;
+use crate::model::Timestamp;
 use crate::retention::rule::RULES_MAX;
-use crate::retention::{RetentionRule, RuleKind, RuleScope};
+use crate::retention::{RetentionRule, RuleKind, RuleScope, Trim};
 use crate::{Error, Result};
+
+/// Notes what a rule may have taken by then. What is about all series needs no note: it takes whole
+/// partitions, and rollups know from when on they have points.
+fn note_trim(trims: &mut Vec<Trim>, rule: &RetentionRule, noted_at: Option<Timestamp>) {
+    let (Some(age_ns), Some(noted_at)) = (rule.age_ns(), noted_at) else { return };
+    if rule.scope.is_whole() {
+        return;
+    }
+    let before = noted_at.saturating_sub(age_ns);
+    match trims.iter_mut().find(|trim| trim.scope == rule.scope) {
+        Some(trim) => trim.before = trim.before.max(before),
+        None => trims.push(Trim { scope: rule.scope.clone(), before }),
+    }
+}
 
 impl Database {
     /// Adds a retention rule, or changes the one about the same points; it holds for what is
@@ -25,6 +41,7 @@ impl Database {
         // No series comes between the search for the rule's series and the rule.
         let _registration = self.registration.lock();
         let series = self.series_of(&scope)?;
+        let noted_at = self.latest_merge();
         let mut made = None;
         self.change_settings(|settings| {
             let rules = &mut settings.rules;
@@ -33,6 +50,7 @@ impl Database {
                 Some(at) => {
                     let rule = &mut rules[at];
                     if rule.kind != kind {
+                        note_trim(&mut settings.trims, rule, noted_at);
                         // What was left out before may not be all that the new age hides.
                         (rule.kind, rule.trimmed_before) = (kind, BTreeMap::new());
                     }
@@ -54,6 +72,7 @@ impl Database {
         })?;
         let rule = made.expect("the change was made");
         self.put_rule(&rule, series);
+        self.load_trims()?;
         self.refresh_expired();
         Ok(rule)
     }
@@ -61,11 +80,14 @@ impl Database {
     /// Removes a retention rule. What it hid and what is still there comes back.
     pub fn drop_retention_rule(&self, id: u64) -> Result<()> {
         let _registration = self.registration.lock(); // rules are made under it
+        let noted_at = self.latest_merge();
         self.change_settings(|settings| {
             let found = settings.rules.iter().position(|rule| rule.id == id);
-            settings.rules.remove(found.ok_or(Error::RuleNotFound { id })?);
+            let rule = settings.rules.remove(found.ok_or(Error::RuleNotFound { id })?);
+            note_trim(&mut settings.trims, &rule, noted_at);
             Ok(())
         })?;
+        self.load_trims()?;
         self.rules.remove(id);
         self.refresh_expired();
         Ok(())
@@ -82,7 +104,28 @@ impl Database {
             let series = self.series_of(&rule.scope)?;
             self.put_rule(&rule, series);
         }
+        self.load_trims()
+    }
+
+    /// Finds the series of what rules took that are no more.
+    fn load_trims(&self) -> Result<()> {
+        let stored = self.settings.read().trims.clone();
+        let mut trims = Vec::with_capacity(stored.len());
+        for Trim { scope, before } in stored {
+            let series = Arc::new(self.series_of(&scope)?);
+            trims.push((scope, Expired { series, before }));
+        }
+        self.rules.set_trims(trims);
         Ok(())
+    }
+
+    /// Merges may have left out what had expired by then; `None` where no rollup tells of it.
+    fn latest_merge(&self) -> Option<Timestamp> {
+        let running = self.running.read();
+        let latest = running
+            .iter()
+            .filter_map(|running| Some(running.progress.read().durable.as_ref()?.latest));
+        Some(latest.max()?.max(self.rules.maintained_at.load(Ordering::Relaxed)))
     }
 
     fn put_rule(&self, rule: &RetentionRule, series: Bitmap) {

@@ -240,7 +240,8 @@ impl<'d, 'b> Writer<'d, 'b> {
         }
         let Some(local) = self.local_of(known.measurement) else { return Ok(None) };
         if self.late.may_touch(point.timestamp) {
-            self.check_age(&self.locals[local].info.name, point.timestamp)?;
+            let name = &self.locals[local].info.name;
+            self.check_age(name, Some(known.series), point.timestamp)?;
         }
         let shape = self.shape(local, point)?;
         Ok(Some((known.series, shape)))
@@ -261,8 +262,13 @@ impl<'d, 'b> Writer<'d, 'b> {
     }
 
     /// Refuses a point whose neighbours may be gone by the age that a rollup gives points.
-    fn check_age(&self, measurement: &str, timestamp: Timestamp) -> Result<(), Stop> {
-        match self.late.is_beyond(measurement, timestamp) {
+    fn check_age(
+        &self,
+        measurement: &str,
+        series: Option<SeriesId>,
+        timestamp: Timestamp,
+    ) -> Result<(), Stop> {
+        match self.late.is_beyond(measurement, series, timestamp) {
             true => Err(RefusalReason::BeyondRetention.into()),
             false => Ok(()),
         }
@@ -283,7 +289,7 @@ impl<'d, 'b> Writer<'d, 'b> {
             let (measurement, tag) = (name.into(), (*tag.key).into());
             return Err(RefusalReason::TagKey { measurement, tag }.into());
         }
-        self.check_age(name, point.timestamp)?;
+        self.check_age(name, None, point.timestamp)?;
         let mut pairs: Vec<(&str, &str)> = tags.iter().map(|t| (&*t.key, &*t.value)).collect();
         pairs.sort_unstable();
         let mut local = self.local_named(name);
@@ -299,6 +305,7 @@ impl<'d, 'b> Writer<'d, 'b> {
         entries::put_series_key(&mut series_key, id, pairs.iter().copied());
         let same_hash = match (local, self.find(&series_key)?) {
             (Some(local), Ok(series)) => {
+                self.check_age(name, Some(series), point.timestamp)?;
                 let shape = self.shape(local, point)?;
                 let series = SeriesRef { series, measurement: id };
                 self.texts.insert(text, series);
