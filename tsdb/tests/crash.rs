@@ -10,7 +10,7 @@ use firndb_tsdb::{DeleteState, PolicySpec, RollupLevel, RollupSpec, TagPredicate
 use crate::history::random_point;
 use crate::rollups::{check_rollup, random_rolled_point};
 use crate::ruled::Ruled;
-use crate::truth::{Deletion, NewPoint, Truth, check_all, options, write};
+use crate::truth::{Deletion, NewPoint, Truth, back_up, check_all, options, restore_last, write};
 
 const DATABASE: &str = "alps";
 const HOUR_NS: i64 = 3_600_000_000_000;
@@ -33,6 +33,9 @@ enum Step {
     Advance(i64),
     /// A rule for points of this host, or of all, and its age in hours.
     Rule(Option<&'static str>, i64),
+    Backup,
+    /// The last backup takes the place of the database.
+    Restore,
 }
 
 fn script(seed: u64) -> Vec<Step> {
@@ -72,7 +75,8 @@ fn script(seed: u64) -> Vec<Step> {
     steps
 }
 
-/// Rollups made, built, repaired, dropped; points that leave once rolled up.
+/// Rollups made, built, repaired, deleted from, dropped, restored; points that leave once rolled
+/// up or expired.
 fn script_of_rollups(seed: u64) -> Vec<Step> {
     let mut rng = Rng::new(seed);
     let mut now = START;
@@ -98,7 +102,12 @@ fn script_of_rollups(seed: u64) -> Vec<Step> {
         steps.push(Step::Maintain);
         match round {
             1 => steps.push(Step::CreateRollup("autogen")),
-            3 => steps.push(Step::DropRollup("autogen")),
+            2 => {
+                steps.push(Step::Backup);
+                let fields = Some(vec!["f1".to_owned()]);
+                steps.push(Step::Delete(Deletion { fields, ..deletion(3, now) }));
+            }
+            3 => steps.extend([Step::DropRollup("autogen"), Step::Restore, Step::Maintain]),
             _ => {}
         }
     }
@@ -155,6 +164,8 @@ fn rule(host: Option<&str>, hours: i64) -> Ruled {
 struct State {
     truth: Option<Truth>,
     now: Timestamp,
+    /// What the last backup holds.
+    backup: Option<Truth>,
 }
 
 impl State {
@@ -180,6 +191,8 @@ impl State {
             Step::Advance(ns) => state.now += ns,
             Step::Flush | Step::Compact(_) | Step::Maintain => {}
             Step::CreateRollup(_) | Step::DropRollup(_) => {}
+            Step::Backup => state.backup = state.truth.clone(),
+            Step::Restore => state.truth = state.backup.clone(),
             Step::Write(policy, points) => {
                 let from = alive_from(policy);
                 state.truth.as_mut().expect("made").write_at(policy, points, from, state.now);
@@ -201,7 +214,7 @@ impl State {
     }
 }
 
-fn run_step(tsdb: &Tsdb, step: &Step, now: Timestamp) -> firndb_tsdb::Result<()> {
+fn run_step(tsdb: &Tsdb, fs: &SimFs, step: &Step, now: Timestamp) -> firndb_tsdb::Result<()> {
     let database = || tsdb.database(DATABASE).expect("made");
     match step {
         Step::Create => {
@@ -238,6 +251,8 @@ fn run_step(tsdb: &Tsdb, step: &Step, now: Timestamp) -> firndb_tsdb::Result<()>
             database().add_retention_rule(rule.scope(), rule.kind())?;
         }
         Step::Advance(_) => {}
+        Step::Backup => back_up(tsdb, fs, DATABASE, now)?,
+        Step::Restore => restore_last(tsdb, fs, DATABASE)?,
     }
     Ok(())
 }
@@ -250,7 +265,7 @@ fn run_until_crash(
     crash_at: Option<u64>,
     durability: Durability,
 ) -> Vec<State> {
-    let mut states = vec![State { truth: None, now: START }];
+    let mut states = vec![State { truth: None, now: START, backup: None }];
     if let Some(op) = crash_at {
         fs.crash_at(op);
     }
@@ -258,13 +273,13 @@ fn run_until_crash(
     for step in steps {
         let state = states.last().expect("never empty").clone();
         states.push(state.after(step));
-        if run_step(&tsdb, step, state.now).is_err() {
+        if run_step(&tsdb, fs, step, state.now).is_err() {
             break;
         }
         let is_synced = durability == Durability::Always
             || matches!(step, Step::Flush | Step::Compact(_) | Step::DropDatabase | Step::Create)
             || matches!(step, Step::DropSeries(_) | Step::DropMeasurement(_))
-            || matches!(step, Step::Delete(_) | Step::Rule(..));
+            || matches!(step, Step::Delete(_) | Step::Rule(..) | Step::Backup | Step::Restore);
         if is_synced {
             states.drain(..states.len() - 1);
         }

@@ -50,13 +50,28 @@ pub fn options(fs: &SimFs, durability: Durability) -> Options {
 
 /// Backs a database up and puts it in its own place: nothing that can be seen may change by it.
 pub fn through_backup(tsdb: &Tsdb, fs: &SimFs, name: &str, now: Timestamp) {
-    let repository = Repository::new(Arc::new(fs.clone()), Path::new("/backups"));
+    back_up(tsdb, fs, name, now).unwrap();
+    restore_last(tsdb, fs, name).unwrap();
+    prune(&repository(fs), 2, &Watch::NOBODY).unwrap();
+}
+
+fn repository(fs: &SimFs) -> Repository {
+    Repository::new(Arc::new(fs.clone()), Path::new("/backups"))
+}
+
+/// Backs a database up.
+pub fn back_up(tsdb: &Tsdb, fs: &SimFs, name: &str, now: Timestamp) -> firndb_tsdb::Result<()> {
+    let request = BackupRequest { database: Some(name.to_owned()), is_full: false };
+    tsdb.backup(&repository(fs), &request, now, &Watch::NOBODY).map(drop)
+}
+
+/// Puts the last backup in the place of the database.
+pub fn restore_last(tsdb: &Tsdb, fs: &SimFs, name: &str) -> firndb_tsdb::Result<()> {
+    let repository = repository(fs);
+    let id = repository.list()?.pop().expect("there is a backup").id;
     let database = Some(name.to_owned());
-    let request = BackupRequest { database: database.clone(), is_full: false };
-    let id = tsdb.backup(&repository, &request, now, &Watch::NOBODY).unwrap().id;
     let request = RestoreRequest { id, database, rename: None, may_replace: true };
-    tsdb.restore(&repository, &request, &Watch::NOBODY).unwrap();
-    prune(&repository, 2, &Watch::NOBODY).unwrap();
+    tsdb.restore(&repository, &request, &Watch::NOBODY).map(drop)
 }
 
 /// A value of a field, comparable bit by bit.
