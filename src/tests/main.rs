@@ -2,6 +2,7 @@
 
 mod backup;
 mod bombs;
+mod cgroup;
 mod commands;
 mod contract;
 mod inspection;

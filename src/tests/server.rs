@@ -1,6 +1,5 @@
 //! A real server process on loopback, for black-box tests: started, asked, killed, restarted.
 
-use std::ffi::OsStr;
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
@@ -49,7 +48,7 @@ impl Server {
     }
 
     /// As [`Server::start`], in the cgroup of this folder.
-    pub fn start_in(dir: &Path, args: &[&str], cgroup: Option<&OsStr>) -> Server {
+    pub fn start_in(dir: &Path, args: &[&str], cgroup: Option<&Path>) -> Server {
         let address = format!("127.0.0.1:{}", free_port());
         let errors = tempfile::NamedTempFile::new().expect("a file");
         let mut command = match cgroup {
