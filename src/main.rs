@@ -4,6 +4,8 @@
 
 mod allocator;
 
+mod standing;
+
 mod config;
 mod machine;
 

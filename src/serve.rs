@@ -153,7 +153,9 @@ fn spawn_ticks(
 ) -> Vec<JoinHandle<()>> {
     let (clock, databases) = (app.clock.clone(), tsdb.clone());
     let metrics = app.retention_metrics.clone();
+    let standing = app.settings.standing_rollups.clone();
     let maintenance = spawn_tick(MAINTENANCE_TICK, stopped.clone(), move || {
+        let standing = standing.make(&databases, clock.unix_ns());
         let report = databases.maintain(clock.unix_ns())?;
         metrics.record(&report);
         if report != Default::default() {
@@ -165,7 +167,7 @@ fn spawn_ticks(
                 "maintenance"
             );
         }
-        Ok(())
+        standing
     });
     let mut ticks = vec![maintenance];
     if app.settings.durability == Durability::Interval {

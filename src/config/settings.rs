@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use firndb::engine::options::Durability;
 use firndb::tsdb::rollup::RollupOptions;
 
+use crate::standing::StandingRollups;
+
 use super::value::{bool, count, duration_ns, percent, size};
 use super::{Config, ConfigError};
 
@@ -21,6 +23,24 @@ const SERIES_CACHE_AUTO_MAX: u64 = 256 << 20;
 const WAL_SEGMENT_MIN: u64 = 64 << 10;
 /// Blocks outside this range are a slip of the pen.
 const BLOCK_BYTES: std::ops::RangeInclusive<usize> = 512..=1 << 20;
+
+fn standing_of(config: &Config) -> Result<StandingRollups, ConfigError> {
+    StandingRollups::parse(config.get("rollup.create"))
+        .map_err(|error| ConfigError(format!("rollup.create: {error}")))
+}
+
+fn rolling_of(config: &Config) -> RollupOptions {
+    let ns = |key| {
+        let ns = duration_ns(config.get(key)).expect("durations are checked when set");
+        i64::try_from(ns).unwrap_or(i64::MAX)
+    };
+    let rows = count(config.get("rollup.rows_per_tick")).expect("counts are checked when set");
+    RollupOptions {
+        delay_ns: ns("rollup.delay"),
+        stride_ns: ns("rollup.stride").max(1),
+        rows_per_call: rows.max(1),
+    }
+}
 
 /// The limit that `memory.limit` says, of a machine with that much.
 fn memory_of(config: &Config, machine_bytes: u64) -> u64 {
@@ -57,6 +77,7 @@ pub struct Settings {
     pub series_cache_bytes: u64,
     pub column_cache_bytes: u64,
     pub close_delay_ns: i64,
+    pub standing_rollups: StandingRollups,
     pub rolling: RollupOptions,
     pub v2_partial_writes: bool,
     pub query_threads: usize,
@@ -124,11 +145,8 @@ impl Settings {
                 (memory_bytes / 8).min(COLUMN_CACHE_AUTO_MAX),
             ),
             close_delay_ns: i64::try_from(ns("database.close_delay")).unwrap_or(i64::MAX),
-            rolling: RollupOptions {
-                delay_ns: i64::try_from(ns("rollup.delay")).unwrap_or(i64::MAX),
-                stride_ns: i64::try_from(ns("rollup.stride")).unwrap_or(i64::MAX).max(1),
-                rows_per_call: number("rollup.rows_per_tick").max(1),
-            },
+            standing_rollups: standing_of(config)?,
+            rolling: rolling_of(config),
             v2_partial_writes: truth("write.v2_partial"),
             query_threads: narrow(number("query.threads")),
             query_timeout_ns: or_none(ns("query.timeout")),

@@ -164,10 +164,18 @@ pub const SETTINGS: &[Setting] = &[
          rests before it is built again.",
     ),
     setting(
+        "rollup.create",
+        Kind::OptionalText,
+        "",
+        "CREATE ROLLUP statements, parted by semicolons: these rollups are made as soon as their \
+         database is there, and again when they were dropped.",
+    ),
+    setting(
         "rollup.stride",
         Kind::Duration,
-        "1h",
-        "Buckets are built in stretches of this length; younger points are read as points.",
+        "6h",
+        "Buckets are built in stretches of this length; younger points are read as points. Six \
+         hours cost half of what one costs.",
     ),
     setting(
         "rollup.rows_per_tick",

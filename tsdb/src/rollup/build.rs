@@ -46,7 +46,7 @@ impl Default for RollupOptions {
     fn default() -> Self {
         RollupOptions {
             delay_ns: 60_000_000_000,
-            stride_ns: 3_600_000_000_000,
+            stride_ns: 6 * 3_600_000_000_000,
             rows_per_call: 1_000_000,
         }
     }
