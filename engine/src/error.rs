@@ -55,12 +55,16 @@ pub enum Error {
         /// What was written, where that is known.
         reason: String,
     },
-    /// Writing stopped after a failure; reads go on. Reopen once the cause is gone.
+    /// Writing stopped after a failure, or was never meant; reads go on. Reopen once the cause is
+    /// gone.
     #[error("the store is read-only: {cause}")]
     ReadOnly {
         /// The failure that stopped it.
         cause: Arc<Error>,
     },
+    /// Why a store that was opened to be read is read-only.
+    #[error("it was opened to be read only")]
+    OpenedReadOnly,
     /// Another process has the directory open.
     #[error("{path} is locked by another process{}", .pid.map(|p| format!(" (pid {p})")).unwrap_or_default())]
     Locked {

@@ -13,6 +13,10 @@
 //! 7. start the background.
 //!
 //! Invariant: opening again right after finds nothing to repair.
+//!
+//! [`read_only`] opens without any of the writing steps.
+
+pub(crate) mod read_only;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -71,7 +75,7 @@ pub(crate) fn open(options: Options, progress: &dyn Fn(OpenProgress)) -> Result<
     let manifest = Manifest::new(fs, &dir, clock, numbers.clone(), store_id, loaded);
     let kernel = Kernel::new(options, lock, manifest, numbers);
     let flushed = load_keyspaces(&kernel, &names)?;
-    let replay = replay(&kernel, store_id, &flushed, progress)?;
+    let replay = replay(&kernel, store_id, &flushed, How::Proved, progress)?;
     kernel.manifest.lock().begin()?;
     begin_log(&kernel, store_id, &replay)?;
     remove_orphans(&kernel, &names);
@@ -172,10 +176,20 @@ fn keyspace_state(
     Ok(KeyspaceState::new(keyspace, hooks, record.compression, policy, version))
 }
 
+/// How the log is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// What is read is on disk before it is read; memtables over their limit are flushed.
+    Proved,
+    /// Nothing is written, and all of it goes into memory.
+    AsItLies,
+}
+
 fn replay(
     kernel: &Arc<Kernel>,
     store_id: u128,
     flushed: &HashMap<KeyspaceId, Seq>,
+    how: How,
     progress: &dyn Fn(OpenProgress),
 ) -> Result<Replay> {
     let (from, next_keyspace) = {
@@ -183,15 +197,15 @@ fn replay(
         (manifest.state().log_from, manifest.state().next_keyspace)
     };
     let options = ReplayOptions { store_id, from, record_bytes_max: wal::RECORD_BYTES_MAX };
-    let mut replayer = Replayer { kernel, flushed, next_keyspace, last: None };
-    let replayed = wal::recover(
-        &*kernel.options.fs,
-        &kernel.options.dir,
-        &options,
-        &|| kernel.numbers.take(),
-        &mut |segment, seq, body| replayer.record(segment, seq, body),
-        &|done_bytes, total_bytes| progress(OpenProgress::Replay { done_bytes, total_bytes }),
-    )?;
+    let mut replayer = Replayer { kernel, flushed, how, next_keyspace, last: None };
+    let visit = &mut |segment, seq, body: &[u8]| replayer.record(segment, seq, body);
+    let progress =
+        &|done_bytes, total_bytes| progress(OpenProgress::Replay { done_bytes, total_bytes });
+    let (fs, dir) = (&*kernel.options.fs, &kernel.options.dir);
+    let replayed = match how {
+        How::Proved => wal::recover(fs, dir, &options, &|| kernel.numbers.take(), visit, progress)?,
+        How::AsItLies => wal::replay(fs, dir, &options, visit, progress)?,
+    };
     let last_seq = replayed.last_seq.max(kernel.manifest.lock().state().last_seq);
     kernel.commits.lock().last_seq = last_seq;
     kernel.publisher.restart(last_seq);
@@ -204,6 +218,7 @@ fn replay(
 struct Replayer<'a> {
     kernel: &'a Arc<Kernel>,
     flushed: &'a HashMap<KeyspaceId, Seq>,
+    how: How,
     next_keyspace: KeyspaceId,
     last: Option<Arc<KeyspaceState>>,
 }
@@ -238,7 +253,8 @@ impl Replayer<'_> {
             self.kernel.memory.count(&slot);
             slot.leave();
         }
-        if self.kernel.memory.active() > self.kernel.options.memtable_bytes_max {
+        let is_full = self.kernel.memory.active() > self.kernel.options.memtable_bytes_max;
+        if is_full && self.how == How::Proved {
             self.flush()?;
         }
         Ok(())

@@ -65,6 +65,21 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens the store in `options.dir` to read it, without a change to a byte of the folder: it
+    /// may lie on media that cannot be written, and another process may have it open. What it
+    /// shows is one moment, with everything acknowledged by then, kept in memory as far as it is
+    /// in the log only. Whatever writes fails with `ReadOnly`.
+    ///
+    /// Beside a process that goes on writing, a read may fail with `Io` once that process has
+    /// removed a table file that was not held open ([`Options::files_open_max`]): open again.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no store; else as [`Store::open`], but never `Locked`.
+    pub fn open_read_only(options: Options) -> Result<Self> {
+        let kernel = recovery::read_only::open_read_only(options, &|_| {})?;
+        Ok(Store(Arc::new(Owner(kernel))))
+    }
+
     fn kernel(&self) -> &Arc<Kernel> {
         &self.0.0
     }

@@ -24,6 +24,7 @@ use crate::{Error, Result};
 
 impl Kernel {
     pub fn checkpoint(self: &Arc<Self>, dir: &Path, is_cancelled: &dyn Fn() -> bool) -> Result<()> {
+        self.check_writable()?;
         let fs = &*self.options.fs;
         fs.create_dir_all(dir).map_err(|e| Error::io(dir, "create", e))?;
         let names = fs.list(dir).map_err(|e| Error::io(dir, "list", e))?;

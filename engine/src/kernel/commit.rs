@@ -29,7 +29,7 @@ use crate::key::{Kind, Op, Seq};
 use crate::keyspace::{FlushReason, KeyspaceState, MemtableSlot};
 use crate::options::Durability;
 use crate::publish::SLOTS;
-use crate::wal::LogPosition;
+use crate::wal::{LogPosition, Wal};
 use crate::{Error, Result};
 
 /// Memory that a batch takes once applied, as a multiple of its bytes: rows of packed numbers
@@ -72,10 +72,9 @@ impl Commit {
     /// # Errors
     /// `ReadOnly`: the write may or may not survive.
     pub fn wait(&self) -> Result<()> {
-        let wal = self.kernel.wal();
         let outcome = match self.durability {
-            Durability::Always => wal.sync_to(self.position),
-            Durability::Os => wal.write_to(self.position),
+            Durability::Always => self.kernel.wal().sync_to(self.position),
+            Durability::Os => self.kernel.wal().write_to(self.position),
             Durability::Interval => Ok(()),
         };
         outcome.map_err(|error| self.kernel.fail_if_read_only(error))
@@ -130,7 +129,7 @@ impl Kernel {
 
     /// What follows a commit once its durability was waited for.
     pub fn after_commit(self: &Arc<Self>) {
-        if self.wal().needs_prepare() {
+        if self.wal.get().is_some_and(Wal::needs_prepare) {
             self.signal.raise();
         }
         if self.is_inline() {

@@ -134,7 +134,7 @@ impl Kernel {
     }
 
     pub fn metrics(&self) -> StoreMetrics {
-        let segments = self.wal().segments();
+        let segments = self.wal.get().map(|wal| wal.segments()).unwrap_or_default();
         let mut metrics = StoreMetrics {
             visible_seq: self.publisher.visible(),
             snapshots: self.snapshots.list().len() as u64,

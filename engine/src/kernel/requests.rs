@@ -267,6 +267,7 @@ impl Kernel {
         let Some(lock) = self.lock.lock().take() else { return Ok(()) };
         self.close_workers();
         let outcome = match self.failure.get() {
+            Some(cause) if matches!(**cause, Error::OpenedReadOnly) => Ok(()),
             // What was not waited for may be lost, so this is no clean end.
             Some(cause) => Err(Error::ReadOnly { cause: Arc::clone(cause) }),
             None => {

@@ -2,6 +2,7 @@
 
 mod background;
 
+mod read_only;
 mod reads;
 
 use super::*;

@@ -309,6 +309,11 @@ impl Table {
         })
     }
 
+    /// Opens its file, so that it may be read when its name is gone.
+    pub fn hold(&self) -> Result<()> {
+        self.file().map(drop)
+    }
+
     fn footer(&self) -> Result<FooterInFile> {
         if let Some(footer) = self.footer.get() {
             return Ok(*footer);
