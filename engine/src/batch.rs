@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! +-----------+----------+----------------------+------+-----+------+
-//! | count u32 | flags u8 | id 16 (when flags=1) | op 0 | ... | op n |
+//! | count u32 | flags u8 | id 16 (when flags&1) | op 0 | ... | op n |
 //! +-----------+----------+----------------------+------+-----+------+
+//! flags  := 1 has an id | 2 has range deletes
 //! op     := keyspace varint | kind u8 | what
 //! Put    := key_len varint | key | value_len varint | value
 //! Merge  := key_len varint | key | operand_len varint | operand
 //! Delete := key_len varint | key
 //! Append := payload_len u32 | payload
+//! DeleteRange := start_len varint | start | end_len varint | end
 //! ```
 //!
 //! Integers are little-endian. The id names the batch for senders that may send it twice.
@@ -16,8 +18,15 @@
 //! Invariants: `count` is the number of operations; nothing follows the last. The bytes are
 //! checked in full when they are decoded, whoever wrote them.
 //!
+//! Operations of a batch count in their order: a range delete covers earlier operations of its
+//! batch, not later ones. All of them share a sequence number, so the earlier ones are not applied
+//! at all ([`superseded`]); the flag says that there is something to look for.
+//!
 //! Why `Append` has a length of fixed width: its payload is encoded in place, and the length is
 //! written once it is known.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Included, Unbounded};
 
 use crate::coding::{DecodeError, Decoder, put_slice, put_varint};
 use crate::key::{KeyspaceId, Kind, Op};
@@ -26,6 +35,7 @@ use crate::{Error, Result};
 const HEADER_BYTES: usize = 5;
 const ID_BYTES: usize = 16;
 const FLAG_ID: u8 = 1;
+const FLAG_RANGE_DELETES: u8 = 2;
 
 /// An atomic group of operations over keyspaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +80,18 @@ impl WriteBatch {
     pub fn delete(&mut self, keyspace: KeyspaceId, key: &[u8]) {
         self.begin(keyspace, Kind::Delete);
         put_slice(&mut self.bytes, key);
+    }
+
+    /// Removes the keys from `start` up to, not including, `end`, whatever their number: one
+    /// operation, whose cost does not depend on what it removes. Later operations of the batch are
+    /// not touched by it.
+    ///
+    /// The store refuses the batch with `Invalid` unless `start < end`.
+    pub fn delete_range(&mut self, keyspace: KeyspaceId, start: &[u8], end: &[u8]) {
+        self.begin(keyspace, Kind::DeleteRange);
+        self.bytes[4] |= FLAG_RANGE_DELETES;
+        put_slice(&mut self.bytes, start);
+        put_slice(&mut self.bytes, end);
     }
 
     /// Hands `operand` to the keyspace's merge operator.
@@ -137,6 +159,16 @@ impl WriteBatch {
         self.count = 0;
     }
 
+    /// Whether there are range deletes.
+    pub fn has_range_deletes(&self) -> bool {
+        self.bytes[4] & FLAG_RANGE_DELETES != 0
+    }
+
+    /// See [`superseded`].
+    pub(crate) fn superseded(&self) -> Result<Vec<bool>> {
+        superseded(&BatchOps::new(&self.bytes).map_err(invalid)?).map_err(invalid)
+    }
+
     /// The operations in order.
     pub fn iter(&self) -> impl Iterator<Item = Result<(KeyspaceId, Op<'_>)>> {
         let ops = BatchOps::new(&self.bytes).expect("a batch writes its own header");
@@ -160,6 +192,7 @@ fn invalid(error: DecodeError) -> Error {
 pub struct BatchOps<'a> {
     decoder: Decoder<'a>,
     left: u32,
+    has_range_deletes: bool,
 }
 
 impl<'a> BatchOps<'a> {
@@ -170,15 +203,18 @@ impl<'a> BatchOps<'a> {
     pub fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut decoder = Decoder::new(bytes);
         let left = decoder.u32()?;
-        match decoder.u8()? {
-            0 => {}
-            FLAG_ID => _ = decoder.bytes(ID_BYTES)?,
-            _ => return Err(decoder.error("unknown batch flags")),
+        let flags = decoder.u8()?;
+        if flags & !(FLAG_ID | FLAG_RANGE_DELETES) != 0 {
+            return Err(decoder.error("unknown batch flags"));
         }
+        if flags & FLAG_ID != 0 {
+            decoder.bytes(ID_BYTES)?;
+        }
+        let has_range_deletes = flags & FLAG_RANGE_DELETES != 0;
         if left == 0 && !decoder.is_empty() {
             return Err(decoder.error("bytes after the last operation"));
         }
-        Ok(BatchOps { decoder, left })
+        Ok(BatchOps { decoder, left, has_range_deletes })
     }
 
     fn op(&mut self) -> Result<(KeyspaceId, Op<'a>), DecodeError> {
@@ -189,6 +225,8 @@ impl<'a> BatchOps<'a> {
         };
         let (key, value) = match kind {
             Kind::Put | Kind::Merge => (decoder.slice()?, decoder.slice()?),
+            Kind::DeleteRange if self.has_range_deletes => (decoder.slice()?, decoder.slice()?),
+            Kind::DeleteRange => return Err(decoder.error("a range delete without its flag")),
             Kind::Delete => (decoder.slice()?, &[][..]),
             Kind::Append => {
                 let len = decoder.u32()? as usize;
@@ -213,6 +251,47 @@ impl<'a> Iterator for BatchOps<'a> {
         self.left = if op.is_ok() { self.left - 1 } else { 0 };
         Some(op)
     }
+}
+
+/// Which operations, by position, a later range delete of the same batch covers: they are not
+/// applied. Empty where the batch has no range deletes.
+pub(crate) fn superseded(ops: &BatchOps<'_>) -> Result<Vec<bool>, DecodeError> {
+    if !ops.has_range_deletes {
+        return Ok(Vec::new());
+    }
+    let ops = ops.clone().collect::<Result<Vec<_>, _>>()?;
+    // From the last operation on: what later ranges cover, as disjoint ranges by first key.
+    let mut covered: HashMap<KeyspaceId, BTreeMap<&[u8], &[u8]>> = HashMap::new();
+    let mut superseded = vec![false; ops.len()];
+    for (index, (keyspace, op)) in ops.iter().enumerate().rev() {
+        if op.kind == Kind::DeleteRange {
+            cover(covered.entry(*keyspace).or_default(), op.key, op.value);
+        } else if op.kind != Kind::Append {
+            let ranges = covered.get(keyspace);
+            let range = ranges.and_then(|r| range_before(r, op.key));
+            superseded[index] = range.is_some_and(|(_, end)| op.key < end);
+        }
+    }
+    Ok(superseded)
+}
+
+/// The last range that begins at or before `key`.
+fn range_before<'a>(
+    ranges: &BTreeMap<&'a [u8], &'a [u8]>,
+    key: &[u8],
+) -> Option<(&'a [u8], &'a [u8])> {
+    let before = ranges.range::<[u8], _>((Unbounded, Included(key))).next_back();
+    before.map(|(start, end)| (*start, *end))
+}
+
+/// Adds `start..end` to disjoint ranges, and joins what it touches.
+fn cover<'a>(ranges: &mut BTreeMap<&'a [u8], &'a [u8]>, mut start: &'a [u8], mut end: &'a [u8]) {
+    while let Some((other, other_end)) = range_before(ranges, end).filter(|(_, e)| *e >= start) {
+        ranges.remove(other);
+        start = start.min(other);
+        end = end.max(other_end);
+    }
+    ranges.insert(start, end);
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //!   place is that of its newest input (level 0) or its level;
 //! - deletes go only when no table older than the inputs can hold the key.
 
+pub(crate) mod drop;
 pub mod in_flight;
 pub mod pick;
 pub mod rate;

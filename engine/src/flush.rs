@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::Result;
 use crate::budget::Reservation;
 use crate::hooks::{EntryMerge, Hooks, InputEntry, KeepMerge, MergeContext};
-use crate::key::Seq;
 use crate::memtable::Memtable;
 use crate::outputs::{DurableOutputs, OutputOptions, Outputs};
 
@@ -14,13 +13,11 @@ use crate::outputs::{DurableOutputs, OutputOptions, Outputs};
 pub fn run(
     memtable: Arc<dyn Memtable>,
     hooks: &Arc<dyn Hooks>,
-    snapshots: Vec<Seq>,
-    is_bottom: bool,
+    context: &MergeContext,
     options: OutputOptions,
     mut memory: Reservation,
 ) -> Result<DurableOutputs> {
-    let context = MergeContext { is_flush: true, is_bottom, is_final: false, snapshots };
-    let mut merge = merge_of(hooks, &context);
+    let mut merge = merge_of(hooks, context);
     let mut outputs = Outputs::new(options);
     let mut cursor = memtable.cursor();
     cursor.seek_first()?;

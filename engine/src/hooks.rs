@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::Result;
 use crate::key::{Kind, Op, Seq};
 use crate::memtable::{Memtable, MemtableKind};
+use crate::range_delete::RangeDeletes;
 use crate::scan::Body;
 
 /// What is special about a keyspace. Found again at open by the keyspace's name.
@@ -20,7 +21,9 @@ pub trait Hooks: Send + Sync + std::fmt::Debug {
     /// A new, empty memtable; `plain` is what the store's options say for plain keyspaces.
     fn memtable(&self, plain: MemtableKind) -> Arc<dyn Memtable>;
 
-    /// Refuses an operation that the memtable could not apply, before it is logged.
+    /// Refuses an operation that the memtable could not apply, before it is logged. A keyspace
+    /// with a merge of its own ([`Hooks::entry_merge`]) refuses `DeleteRange`: only the engine's
+    /// leaves out what range deletes hide.
     fn validate(&self, op: &Op<'_>) -> Result<()>;
 
     /// The merge of one flush or compaction; sees every input entry in internal order and says
@@ -50,6 +53,8 @@ pub struct MergeContext {
     pub is_final: bool,
     /// Sequence numbers of live snapshots, ascending.
     pub snapshots: Vec<Seq>,
+    /// Range deletes that hide some of the input.
+    pub range_deletes: Arc<RangeDeletes>,
 }
 
 /// Turns the sorted input of a job into its sorted output.

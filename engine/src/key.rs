@@ -32,6 +32,9 @@ pub enum Kind {
     Merge = 3,
     /// A payload only the keyspace's own memtable understands; never in a table.
     Append = 4,
+    /// The keys from this one up to, not including, that in the value are gone. In batches and in
+    /// the log only: see [`crate::range_delete`].
+    DeleteRange = 5,
 }
 
 impl Kind {
@@ -42,6 +45,7 @@ impl Kind {
             2 => Some(Kind::Delete),
             3 => Some(Kind::Merge),
             4 => Some(Kind::Append),
+            5 => Some(Kind::DeleteRange),
             _ => None,
         }
     }
@@ -52,9 +56,9 @@ impl Kind {
 pub struct Op<'a> {
     /// What it does.
     pub kind: Kind,
-    /// User key; empty for `Append`.
+    /// User key, or the first key of a range; empty for `Append`.
     pub key: &'a [u8],
-    /// Value, operand or payload; empty for `Delete`.
+    /// Value, operand, payload or the end of a range; empty for `Delete`.
     pub value: &'a [u8],
 }
 

@@ -14,9 +14,10 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::compress::Compression;
 use crate::hooks::Hooks;
-use crate::key::KeyspaceId;
+use crate::key::{KeyspaceId, Seq};
 use crate::levels::Version;
 use crate::options::Policy;
+use crate::scan::hidden::HiddenKeys;
 
 pub(crate) use slot::{FlushReason, MemtableSlot};
 pub use view::{KvIterator, TableSummary, View};
@@ -45,6 +46,30 @@ impl Picture {
     /// The memtables, newest first.
     pub fn slots(&self) -> impl Iterator<Item = &Arc<MemtableSlot>> {
         self.active.iter().chain(&self.sealed)
+    }
+
+    /// Whether any key was deleted by the range: where none was, readers pay for no more than this.
+    pub fn has_range_deletes(&self) -> bool {
+        !self.version.range_deletes.is_empty()
+            || self.slots().any(|slot| !slot.range_deletes.is_empty())
+    }
+
+    /// Below which number versions of `key` are gone for a reader at `snapshot`; 0: none is.
+    pub fn hidden_below(&self, key: &[u8], snapshot: Seq) -> Seq {
+        if !self.has_range_deletes() {
+            return 0;
+        }
+        let live = self.slots().map(|slot| slot.range_deletes.hidden_below(key, snapshot));
+        live.fold(self.version.range_deletes.hidden_below(key, snapshot), Seq::max)
+    }
+
+    /// What range deletes hide from a scan at `snapshot`.
+    pub fn hidden_keys(&self, snapshot: Seq) -> Option<HiddenKeys> {
+        self.has_range_deletes().then(|| {
+            let used = self.slots().filter(|slot| !slot.range_deletes.is_empty());
+            let live = used.map(|slot| slot.range_deletes.clone()).collect();
+            HiddenKeys::new(snapshot, live, self.version.range_deletes.clone())
+        })
     }
 }
 

@@ -17,6 +17,7 @@
 //! Why ages: the order of runs is stored, never derived from sequence numbers. A flush takes the
 //! next age; a merge of neighbours takes the age of its newest input, whose place it fills.
 
+mod retire;
 pub mod run_cursor;
 pub mod summary;
 pub mod table_file;
@@ -31,6 +32,7 @@ pub use table_file::{Graveyard, TableFile};
 use crate::Result;
 use crate::key::{FileNumber, Seq};
 use crate::manifest::{LEVELS, Place};
+use crate::range_delete::RangeDeletes;
 use crate::scan::Cursor;
 use crate::table::{TableVersion, key_hash};
 
@@ -63,12 +65,15 @@ pub struct Version {
     pub runs0: Vec<Arc<Run>>,
     /// The run of each level from level 1 on; may be empty.
     pub levels: [Arc<Run>; LEVELS - 1],
+    /// What range deletes hide of them.
+    pub range_deletes: Arc<RangeDeletes>,
 }
 
 impl Default for Version {
     fn default() -> Self {
         let empty = Arc::new(Run::default());
-        Version { runs0: Vec::new(), levels: std::array::from_fn(|_| empty.clone()) }
+        let levels = std::array::from_fn(|_| empty.clone());
+        Version { runs0: Vec::new(), levels, range_deletes: Arc::default() }
     }
 }
 
@@ -208,11 +213,12 @@ impl Version {
     }
 
     /// As [`Version::cursors`], for callers that hold the version as long as the cursors: a run of
-    /// one table is walked without a step in between.
-    pub fn cursors_unpinned(&self, fill_cache: bool) -> Vec<Box<dyn Cursor>> {
+    /// one table is walked without a step in between, unless the cursors shall pass over what is
+    /// hidden, for which they have to know their tables.
+    pub fn cursors_unpinned(&self, fill_cache: bool, can_skip: bool) -> Vec<Box<dyn Cursor>> {
         let cursor = |run: &Arc<Run>| -> Box<dyn Cursor> {
             match &run.tables[..] {
-                [table] => table.table.cursor(fill_cache),
+                [table] if !can_skip => table.table.cursor(fill_cache),
                 _ => Box::new(RunCursor::new(run.tables.clone(), fill_cache)),
             }
         };

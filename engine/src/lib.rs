@@ -10,6 +10,7 @@ pub mod bloom;
 pub mod coding;
 pub mod histogram;
 pub mod key;
+pub mod range_delete;
 
 pub mod fs;
 pub mod hooks;

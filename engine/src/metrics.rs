@@ -183,7 +183,8 @@ impl Counters {
         let written_bytes = *outcome.as_ref().unwrap_or(&0);
         let sum = compactions.sums.entry(kind).or_default();
         sum.count += 1;
-        sum.read_bytes += if plan.is_move { 0 } else { plan.input_bytes };
+        let is_unread = plan.is_move || plan.reason == PlanReason::Drop;
+        sum.read_bytes += if is_unread { 0 } else { plan.input_bytes };
         sum.written_bytes += written_bytes;
         sum.ns += ns;
         read_progress(&mut info, progress);
@@ -252,6 +253,8 @@ pub struct ClassMetrics {
     pub read_amplification: u64,
     /// Estimate of the bytes that have to be compacted until nothing is due.
     pub pending_bytes: u64,
+    /// Range deletes in the manifest: what they hide is not compacted away yet.
+    pub range_deletes: u64,
 }
 
 /// Numbers of a store at one moment.

@@ -36,6 +36,8 @@ pub struct OutputOptions {
     pub window_bytes: usize,
     /// Whether the tables are marked as final.
     pub is_final: bool,
+    /// See [`crate::manifest::TableMeta::clean_seq`].
+    pub clean_seq: Seq,
 }
 
 /// Takes a job's output entries and writes tables.
@@ -127,7 +129,8 @@ impl Outputs {
     fn end_table(&mut self) -> Result<()> {
         if let Some((number, builder)) = self.builder.take() {
             let properties = builder.finish()?;
-            self.done.push(SyncedTable::new(number, &properties, self.options.is_final));
+            let OutputOptions { is_final, clean_seq, .. } = self.options;
+            self.done.push(SyncedTable::new(number, &properties, is_final, clean_seq));
         }
         Ok(())
     }

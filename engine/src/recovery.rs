@@ -24,18 +24,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::background::Step;
-use crate::batch::BatchOps;
+use crate::batch::{BatchOps, superseded};
 use crate::clock::Clock;
 use crate::coding::DecodeError;
 use crate::folder::{FileKind, LOCK};
 use crate::fs::Fs;
 use crate::kernel::Kernel;
-use crate::key::{FileNumber, KeyspaceId, Seq};
+use crate::key::{FileNumber, KeyspaceId, Kind, Seq};
 use crate::keyspace::{FlushReason, Keyspace, KeyspaceState, MemtableSlot};
 use crate::levels::{TableFile, Version};
 use crate::manifest::log::{CURRENT, FileNumbers, load, manifest_name};
 use crate::manifest::{KeyspaceRecord, Manifest};
 use crate::options::{Background, Options};
+use crate::range_delete::RangeDeletes;
 use crate::wal::{self, LogPosition, Replay, ReplayOptions, Wal, WalOptions};
 use crate::{Error, Result};
 
@@ -166,10 +167,12 @@ fn keyspace_state(
         added.push((*place, TableFile::open(meta.clone(), &kernel.cache, &kernel.graveyard)?));
     }
     let version = Version::default().edited(&[], &added);
-    let version = version.map_err(|reason| {
+    let mut version = version.map_err(|reason| {
         let reason = format!("tables of {}: {reason}", record.name);
         Error::corrupt(&kernel.options.dir.join(CURRENT), 0, reason)
     })?;
+    let deletes = record.range_deletes.iter().cloned().collect();
+    version.range_deletes = Arc::new(RangeDeletes::new(deletes, &[]));
     let hooks = kernel.options.hooks.hooks(&record.name);
     let policy = record.policy.unwrap_or(kernel.options.policy);
     let keyspace = Keyspace { id, name: record.name.clone() };
@@ -232,8 +235,13 @@ impl Replayer<'_> {
         let damage = |e: DecodeError| corrupt(format!("{} at byte {}", e.reason, e.offset));
         self.kernel.counters.set_replayed_segment(segment);
         self.kernel.publisher.restart(seq);
-        for op in BatchOps::new(body).map_err(damage)? {
+        let ops = BatchOps::new(body).map_err(damage)?;
+        let superseded = superseded(&ops).map_err(damage)?;
+        for (index, op) in ops.enumerate() {
             let (id, op) = op.map_err(damage)?;
+            if superseded.get(index) == Some(&true) {
+                continue;
+            }
             if self.last.as_ref().is_none_or(|keyspace| keyspace.id != id) {
                 self.last = self.kernel.registry.read().get(id).cloned();
             }
@@ -248,8 +256,8 @@ impl Replayer<'_> {
             }
             keyspace.hooks.validate(&op).map_err(|error| corrupt(error.to_string()))?;
             let slot = self.slot(keyspace, segment);
-            slot.enter(seq, LogPosition(0));
-            slot.memtable.apply(seq, &op);
+            slot.enter(seq, LogPosition(0), op.kind != Kind::DeleteRange);
+            slot.apply(seq, &op);
             self.kernel.memory.count(&slot);
             slot.leave();
         }

@@ -1,10 +1,12 @@
 //! The cursor: how sorted entries are walked, whoever holds them.
 
 pub mod bounds;
+pub mod hidden;
 pub mod merging;
 pub mod value;
 pub mod visible;
 
+pub use hidden::Hidden;
 pub use value::Value;
 
 use crate::Result;
@@ -42,6 +44,11 @@ pub trait Cursor: Send {
     /// The value, kept alive past the next move; without a copy where it lies in a block.
     fn pin(&self) -> Value {
         Value::copy(self.value())
+    }
+    /// From a hidden entry, going the way `hidden` says: passes over hidden entries where that
+    /// costs less than walking them, and over nothing else. Says whether it moved.
+    fn skip_hidden(&mut self, _hidden: &Hidden<'_>) -> Result<bool> {
+        Ok(false)
     }
 }
 
@@ -84,6 +91,9 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     }
     fn pin(&self) -> Value {
         (**self).pin()
+    }
+    fn skip_hidden(&mut self, hidden: &Hidden<'_>) -> Result<bool> {
+        (**self).skip_hidden(hidden)
     }
 }
 

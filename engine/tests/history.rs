@@ -284,12 +284,22 @@ impl History {
             let which = rng.below(self.spaces.len() as u64) as usize;
             let Space { keyspace, map } = &mut self.spaces[which];
             let key = if rng.one_in(4) { last_key } else { random_key(rng) };
-            match rng.below(8) {
-                0 | 1 => {
+            match rng.below(9 * 8) {
+                0 => {
+                    let near = [&*key, &[u8::MAX]].concat();
+                    let other = if rng.one_in(8) { random_key(rng) } else { near };
+                    let (start, end) =
+                        if key < other { (key.clone(), other) } else { (other, key.clone()) };
+                    if start < end {
+                        batch.delete_range(keyspace.id, &start, &end);
+                        map.retain(|key, _| *key < start || *key >= end);
+                    }
+                }
+                1..18 => {
                     batch.delete(keyspace.id, &key);
                     map.remove(&key);
                 }
-                2 | 3 => {
+                18..36 => {
                     let operand = (rng.next_u64() as u32).to_le_bytes();
                     let operand = &operand[..1 + rng.below(4) as usize];
                     batch.merge(keyspace.id, &key, operand);

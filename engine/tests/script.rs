@@ -30,6 +30,8 @@ pub enum Change {
     Put,
     Delete,
     Merge,
+    /// From `key` up to, not including, `value`.
+    DeleteRange,
 }
 
 /// One operation of a batch.
@@ -143,17 +145,24 @@ impl Script {
         let operation = |index: u64| {
             let name = names[rng.below(names.len() as u64) as usize].as_str();
             let keyspace = KEYSPACES.into_iter().find(|k| *k == name).expect("one of ours");
-            let change = match rng.below(10) {
+            let mut change = match rng.below(10) {
                 0..5 => Change::Put,
                 5..7 => Change::Delete,
                 _ => Change::Merge,
             };
             let mut value = format!("<{}.{index}>", self.steps.len()).into_bytes();
-            value.resize(value.len() + rng.below(120) as usize, b'.');
-            if change == Change::Delete {
-                value.clear();
+            let more = rng.below(120);
+            value.resize(value.len() + more as usize, b'.');
+            let at = rng.below(KEYS);
+            if change == Change::Delete && more.is_multiple_of(4) {
+                change = Change::DeleteRange;
             }
-            Operation { keyspace, change, key: key(rng.below(KEYS)), value }
+            match change {
+                Change::Delete => value.clear(),
+                Change::DeleteRange => value = key(at + 1 + more / 4 % 6),
+                Change::Put | Change::Merge => {}
+            }
+            Operation { keyspace, change, key: key(at), value }
         };
         (0..count).map(operation).collect()
     }
@@ -191,6 +200,7 @@ pub fn apply(step: &Step, state: &mut State) -> bool {
                     Change::Put => drop(map.insert(op.key.clone(), op.value.clone())),
                     Change::Delete => drop(map.remove(&op.key)),
                     Change::Merge => map.entry(op.key.clone()).or_default().extend(&op.value),
+                    Change::DeleteRange => map.retain(|key, _| *key < op.key || *key >= op.value),
                 }
             }
         }
@@ -308,6 +318,7 @@ impl Run {
                         Change::Put => batch.put(keyspace, &op.key, &op.value),
                         Change::Delete => batch.delete(keyspace, &op.key),
                         Change::Merge => batch.merge(keyspace, &op.key, &op.value),
+                        Change::DeleteRange => batch.delete_range(keyspace, &op.key, &op.value),
                     }
                 }
                 let durability = Some(self.durability);
@@ -356,6 +367,9 @@ pub fn copy_keyspace(store: &Store, from: &str, to: &str, how: Transfer) -> Resu
             let (path, is_final) = (table.path().to_owned(), table.meta().is_final);
             let source = TableSource { path, place: table.place, is_final };
             import.table(&source, how, &mut |_| Ok(()))?;
+        }
+        for delete in &keyspace.range_deletes {
+            import.range_delete(delete.clone())?;
         }
     }
     let old: Vec<_> = store.keyspace(to).into_iter().map(|keyspace| keyspace.id).collect();

@@ -109,6 +109,8 @@ fn an_import_into_another_store_lifts_its_numbers() {
             let source = TableSource { path, place: table.place, is_final };
             import.table(&source, Transfer::Link, &mut |_| Ok(())).unwrap();
         }
+        let mut deletes = keyspace.range_deletes.iter().cloned();
+        deletes.try_for_each(|delete| import.range_delete(delete)).unwrap();
     }
     import.commit(&[], export.seq, "test").unwrap();
     assert_eq!(script::read_state(&other).unwrap(), state);

@@ -8,10 +8,11 @@ type Owned = (u32, Kind, Vec<u8>, Vec<u8>);
 
 fn any_op() -> impl Strategy<Value = Owned> {
     let bytes = || proptest::collection::vec(any::<u8>(), 0..40);
-    (any::<u32>(), 0..4u8, bytes(), bytes()).prop_map(|(keyspace, kind, key, value)| match kind {
+    (any::<u32>(), 0..5u8, bytes(), bytes()).prop_map(|(keyspace, kind, key, value)| match kind {
         0 => (keyspace, Kind::Put, key, value),
         1 => (keyspace, Kind::Delete, key, Vec::new()),
         2 => (keyspace, Kind::Merge, key, value),
+        3 => (keyspace, Kind::DeleteRange, key, value),
         _ => (keyspace, Kind::Append, Vec::new(), value),
     })
 }
@@ -25,6 +26,7 @@ fn batch_of(ops: &[Owned]) -> WriteBatch {
             Kind::Delete => batch.delete(keyspace, key),
             Kind::Merge => batch.merge(keyspace, key, value),
             Kind::Append => batch.append(keyspace, value),
+            Kind::DeleteRange => batch.delete_range(keyspace, key, value),
         }
     }
     batch
@@ -82,6 +84,51 @@ proptest! {
     }
 }
 
+proptest! {
+    /// What a later range delete of its batch covers is passed over, and nothing else.
+    #[test]
+    fn later_range_deletes_supersede_earlier_operations(
+        ops in proptest::collection::vec(
+            (0..2u32, 0..4u8, "[a-d]{0,2}", "[a-d]{0,2}"), 0..12,
+        ),
+    ) {
+        let ops: Vec<Owned> = ops
+            .into_iter()
+            .map(|(keyspace, kind, a, b)| {
+                let (a, b) = (a.into_bytes(), b.into_bytes());
+                match kind {
+                    0 => (keyspace, Kind::Put, a, b),
+                    1 => (keyspace, Kind::Delete, a, Vec::new()),
+                    2 => (keyspace, Kind::Append, Vec::new(), b),
+                    _ => (keyspace, Kind::DeleteRange, a.clone(), [a, b, vec![0]].concat()),
+                }
+            })
+            .collect();
+        let covered = |index: usize| {
+            let (keyspace, kind, key, _) = &ops[index];
+            let is_keyed = matches!(kind, Kind::Put | Kind::Delete);
+            is_keyed && ops[index..].iter().any(|(other, kind, start, end)| {
+                *kind == Kind::DeleteRange && other == keyspace && start <= key && key < end
+            })
+        };
+        let expected: Vec<bool> = (0..ops.len()).map(covered).collect();
+        let found = batch_of(&ops).superseded().unwrap();
+        let has_ranges = ops.iter().any(|(_, kind, ..)| *kind == Kind::DeleteRange);
+        prop_assert_eq!(found, if has_ranges { expected } else { Vec::new() });
+    }
+}
+
+#[test]
+fn a_range_delete_without_its_flag_is_refused() {
+    let mut batch = WriteBatch::new();
+    batch.delete_range(KeyspaceId(1), b"a", b"b");
+    assert!(batch.has_range_deletes());
+    let mut bytes = batch.bytes().to_vec();
+    assert_eq!(bytes[4], 2);
+    bytes[4] = 0;
+    assert!(WriteBatch::from_bytes(bytes).is_err());
+}
+
 #[test]
 fn the_name_may_come_late_and_be_replaced() {
     let mut batch = WriteBatch::new();
@@ -99,6 +146,7 @@ fn the_format_stays() {
     batch.delete(KeyspaceId(300), b"d");
     batch.merge(KeyspaceId(2), b"m", b"o");
     batch.append_with(KeyspaceId(3), |out| out.extend_from_slice(b"pay"));
+    let before_ranges = batch.bytes().to_vec();
     let expected: &[u8] = &[
         4, 0, 0, 0, 0, // count, flags
         1, 1, 1, b'k', 5, b'v', b'a', b'l', b'u', b'e', // put
@@ -106,5 +154,8 @@ fn the_format_stays() {
         2, 3, 1, b'm', 1, b'o', // merge
         3, 4, 3, 0, 0, 0, b'p', b'a', b'y', // append
     ];
-    assert_eq!(batch.bytes(), expected);
+    assert_eq!(before_ranges, expected);
+    batch.delete_range(KeyspaceId(1), b"a", b"bc");
+    let ranges: &[u8] = &[1, 5, 1, b'a', 2, b'b', b'c'];
+    assert_eq!(batch.bytes(), [&[5, 0, 0, 0, 2], &expected[5..], ranges].concat());
 }

@@ -43,6 +43,8 @@ pub enum PlanReason {
     Final,
     /// Somebody asked.
     Manual,
+    /// Nobody can see anything of the tables: they go unread.
+    Drop,
 }
 
 impl PlanReason {
@@ -55,6 +57,7 @@ impl PlanReason {
             PlanReason::Young => "young",
             PlanReason::Final => "final",
             PlanReason::Manual => "manual",
+            PlanReason::Drop => "drop",
         }
     }
 }

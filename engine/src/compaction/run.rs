@@ -80,6 +80,7 @@ pub fn run(mut job: Job<'_>) -> Result<DurableOutputs> {
         is_bottom: job.plan.is_bottom,
         is_final: job.plan.is_final,
         snapshots: job.snapshots,
+        range_deletes: job.version.range_deletes.clone(),
     };
     let mut merge = merge_of(job.hooks, &context);
     let mut outputs = Outputs::new(job.outputs);

@@ -29,7 +29,9 @@ struct Written {
     seq: Seq,
     keyspace: KeyspaceId,
     kind: Kind,
-    /// Where the key ends in the chunk's keys; it starts where the one before ends.
+    /// Where the key ends in the chunk's keys; it starts where the write before ends.
+    key_end: u32,
+    /// Where the write ends there: behind its key, or behind the end of the range it deletes.
     end: u32,
 }
 
@@ -50,9 +52,14 @@ impl Chunk {
     }
 
     fn push(&mut self, seq: Seq, keyspace: KeyspaceId, op: &Op<'_>) {
+        let len = |keys: &[u8]| u32::try_from(keys.len()).expect("a chunk stays below 4 GiB");
         self.keys.extend_from_slice(op.key);
-        let end = u32::try_from(self.keys.len()).expect("a chunk and a key stay below 4 GiB");
-        self.writes.push(Written { seq, keyspace, kind: op.kind, end });
+        let key_end = len(&self.keys);
+        if op.kind == Kind::DeleteRange {
+            self.keys.extend_from_slice(op.value);
+        }
+        let end = len(&self.keys);
+        self.writes.push(Written { seq, keyspace, kind: op.kind, key_end, end });
     }
 
     /// Compares what was written after `after` with what was read.
@@ -63,11 +70,13 @@ impl Chunk {
         let first = self.writes.partition_point(|written| written.seq <= after);
         let mut start = first.checked_sub(1).map_or(0, |before| self.writes[before].end as usize);
         for written in &self.writes[first..] {
-            let key = &self.keys[start..written.end as usize];
+            let key = &self.keys[start..written.key_end as usize];
+            let range_end = &self.keys[written.key_end as usize..written.end as usize];
             start = written.end as usize;
             let is_read = match written.kind {
                 Kind::Append => reads.has_any(written.keyspace),
                 Kind::Put | Kind::Delete | Kind::Merge => reads.has_key(written.keyspace, key),
+                Kind::DeleteRange => reads.has_range(written.keyspace, key, range_end),
             };
             if is_read {
                 let keyspace = written.keyspace.0;

@@ -11,6 +11,10 @@
 //!   nothing where nothing lies below at all (a put), else into one operand. Never onto a
 //!   version of an older stripe: a snapshot still sees that one bare.
 //!
+//! A version that a range delete hides from everybody, because the delete is in its stripe, goes
+//! before any of this is asked. A range delete hides nothing that is newer than it, also where no
+//! job has seen that yet, so that it is never taken for the delete below an operand.
+//!
 //! What is left has the sequence number of the newest version it came from. The decision is one
 //! pure function, [`keep`]; [`KeepMerge`] feeds it one key at a time.
 
@@ -19,6 +23,7 @@ use std::sync::Arc;
 
 use super::{EntryMerge, EntrySink, Hooks, InputEntry, MergeContext};
 use crate::key::{Kind, Seq};
+use crate::range_delete::{RangeDeletes, is_erased};
 use crate::scan::Body;
 use crate::{Error, Result};
 
@@ -95,7 +100,10 @@ pub struct KeepMerge {
     hooks: Arc<dyn Hooks>,
     snapshots: Vec<Seq>,
     is_bottom: bool,
+    range_deletes: Arc<RangeDeletes>,
     key: Vec<u8>,
+    /// Numbers of the range deletes that cover the key.
+    covering: Vec<Seq>,
     versions: Vec<(Seq, Kind)>,
     values: Vec<u8>,
     /// For each version the end of its value in `values`, and its body.
@@ -111,7 +119,9 @@ impl KeepMerge {
             hooks,
             snapshots: context.snapshots.clone(),
             is_bottom: context.is_bottom,
+            range_deletes: context.range_deletes.clone(),
             key: Vec::new(),
+            covering: Vec::new(),
             versions: Vec::new(),
             values: Vec::new(),
             ends: Vec::new(),
@@ -170,7 +180,14 @@ impl EntryMerge for KeepMerge {
             self.write_key(out)?;
             self.key.clear();
             self.key.extend_from_slice(entry.key);
+            if !self.range_deletes.is_empty() {
+                self.covering.clear();
+                self.covering.extend_from_slice(self.range_deletes.covering(entry.key));
+            }
         } else if self.is_hidden(entry.seq) {
+            return Ok(());
+        }
+        if is_erased(&self.covering, &self.snapshots, entry.seq) {
             return Ok(());
         }
         self.versions.push((entry.seq, entry.kind));

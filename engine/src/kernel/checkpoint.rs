@@ -64,6 +64,7 @@ fn state(export: &Export) -> ManifestState {
             compression: keyspace.options.compression,
             flushed_seq: export.seq,
             tables,
+            range_deletes: keyspace.range_deletes.iter().cloned().collect(),
         };
         state.insert(keyspace.id, record);
     }

@@ -49,6 +49,8 @@ const STALL_SLICES: u64 = 20;
 struct Touched {
     keyspace: Arc<KeyspaceState>,
     slot: Option<Arc<MemtableSlot>>,
+    /// There are operations beside range deletes.
+    has_entries: bool,
 }
 
 /// A write that is in the log buffer and visible; [`Commit::wait`] makes it durable.
@@ -152,12 +154,14 @@ impl Kernel {
                 last = match touched.iter().position(|touched| touched.keyspace.id == id) {
                     Some(index) => index,
                     None => {
-                        touched.push(Touched { keyspace: self.keyspace(id)?, slot: None });
+                        let keyspace = self.keyspace(id)?;
+                        touched.push(Touched { keyspace, slot: None, has_entries: false });
                         touched.len() - 1
                     }
                 };
             }
             self.check_op(&touched[last].keyspace, &op)?;
+            touched[last].has_entries |= op.kind != Kind::DeleteRange;
         }
         Ok(touched)
     }
@@ -165,11 +169,15 @@ impl Kernel {
     /// Whether the keyspace takes the operation.
     pub fn check_op(&self, keyspace: &KeyspaceState, op: &Op<'_>) -> Result<()> {
         let limit = self.options.key_bytes_max;
-        if op.key.len() > limit {
-            let (limit, got) = (limit as u64, op.key.len() as u64);
+        let is_range = op.kind == Kind::DeleteRange;
+        // The end of a range may be the key after the longest.
+        let end = if is_range { op.value.len().saturating_sub(1) } else { 0 };
+        let got = op.key.len().max(end);
+        if got > limit {
+            let (limit, got) = (limit as u64, got as u64);
             return Err(Error::Limit { what: "bytes of a key", limit, got });
         }
-        if op.key.is_empty() && op.kind != Kind::Append {
+        if op.key.is_empty() && op.kind != Kind::Append && !is_range {
             return Err(Error::Invalid { reason: "an empty key".to_owned() });
         }
         keyspace.hooks.validate(op)
@@ -293,7 +301,8 @@ impl Kernel {
             commits.history.record(seq, batch, self.options.transaction_history_bytes);
         }
         for touched in touched.iter() {
-            touched.slot.as_ref().expect("just set").enter(seq, position);
+            let slot = touched.slot.as_ref().expect("just set");
+            slot.enter(seq, position, touched.has_entries);
         }
         let is_long = position.0 - commits.wal_checked.0 >= WAL_CHECK_BYTES;
         if is_long {
@@ -339,15 +348,19 @@ impl Kernel {
 }
 
 fn apply(batch: &WriteBatch, touched: &[Touched], seq: Seq) {
+    let superseded = batch.superseded().expect("decoded before it was logged");
     let mut last = 0;
-    for op in batch.iter() {
+    for (index, op) in batch.iter().enumerate() {
         let (id, op) = op.expect("decoded before it was logged");
+        if superseded.get(index) == Some(&true) {
+            continue;
+        }
         if touched[last].keyspace.id != id {
             let index = touched.iter().position(|touched| touched.keyspace.id == id);
             last = index.expect("collected before it was logged");
         }
         let slot = touched[last].slot.as_ref().expect("set when it was logged");
-        slot.memtable.apply(seq, &op);
+        slot.apply(seq, &op);
     }
 }
 

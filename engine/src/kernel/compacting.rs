@@ -12,7 +12,7 @@ use super::Kernel;
 use crate::background::Step;
 use crate::budget::Share;
 use crate::compaction::Claim;
-use crate::compaction::pick::Plan;
+use crate::compaction::pick::{Plan, PlanReason};
 use crate::compaction::run::{self as compaction_run, Job};
 use crate::events::EventKind;
 use crate::jobs::{JobInfo, JobState, RunningJob};
@@ -20,6 +20,7 @@ use crate::keyspace::KeyspaceState;
 use crate::levels::Version;
 use crate::metrics::RunningCompaction;
 use crate::options::Background;
+use crate::outputs::Outputs;
 use crate::{Error, Result};
 
 /// How long a job that is held sleeps between two looks, should it miss a signal.
@@ -82,12 +83,19 @@ impl Kernel {
         job: &RunningJob,
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<Written> {
+        if plan.reason == PlanReason::Drop {
+            let nothing = Outputs::new(self.output_options(keyspace, false, false)).finish()?;
+            return self.install_merge(keyspace, version, plan, nothing);
+        }
+        let snapshots = self.snapshots.list();
+        let mut outputs = self.output_options(keyspace, plan.is_final, plan.is_bottom);
+        outputs.clean_seq = version.range_deletes.clean_seq(&snapshots);
         let merging = Job {
             plan,
             version,
             hooks: &keyspace.hooks,
-            snapshots: self.snapshots.list(),
-            outputs: self.output_options(keyspace, plan.is_final, plan.is_bottom),
+            snapshots,
+            outputs,
             progress: &job.progress,
             go_on: &|bytes| self.go_on(job, bytes, is_cancelled),
             memory: self.options.budget.reserve_anyway(Share::Compaction, 0),

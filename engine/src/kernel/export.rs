@@ -25,6 +25,7 @@ use crate::keyspace::{FlushReason, KeyspaceState, MemtableSlot};
 use crate::levels::{TableFile, Version};
 use crate::manifest::{Place, TableMeta};
 use crate::options::KeyspaceOptions;
+use crate::range_delete::RangeDelete;
 use crate::snapshot::Snapshot;
 use crate::{Error, Result};
 
@@ -80,6 +81,8 @@ pub struct ExportedKeyspace {
     pub options: KeyspaceOptions,
     /// Its tables, newest run first.
     pub tables: Vec<ExportedTable>,
+    /// What is gone of them by the range: without these, deleted keys come back.
+    pub range_deletes: Vec<RangeDelete>,
 }
 
 /// A table of an export.
@@ -190,6 +193,7 @@ impl PendingExport {
                 name: pending.keyspace.name.clone(),
                 options: kernel.options_of(&pending.keyspace)?,
                 tables: version.tables().map(table).collect(),
+                range_deletes: version.range_deletes.list().to_vec(),
             })
         };
         Ok(Export { seq, keyspaces: keyspaces.into_iter().map(export).collect::<Result<_>>()? })

@@ -32,6 +32,7 @@ use crate::manifest::edit::{DurableTable, Edit, SyncedTable};
 use crate::manifest::{Place, table_path};
 use crate::options::KeyspaceOptions;
 use crate::outputs::Unnamed;
+use crate::range_delete::RangeDelete;
 use crate::table::Table;
 use crate::{Error, Result};
 
@@ -69,6 +70,7 @@ struct Incoming {
     name: Arc<str>,
     options: KeyspaceOptions,
     tables: Vec<(Place, SyncedTable)>,
+    range_deletes: Vec<RangeDelete>,
 }
 
 impl Kernel {
@@ -98,7 +100,22 @@ impl Import {
         if self.keyspaces.iter().any(|other| *other.name == *name) {
             return Err(Error::Invalid { reason: format!("keyspace {name} comes twice") });
         }
-        self.keyspaces.push(Incoming { name: name.into(), options, tables: Vec::new() });
+        let (tables, range_deletes) = (Vec::new(), Vec::new());
+        self.keyspaces.push(Incoming { name: name.into(), options, tables, range_deletes });
+        Ok(())
+    }
+
+    /// Says what is gone by the range of the tables of the last keyspace; see
+    /// [`super::ExportedKeyspace::range_deletes`].
+    ///
+    /// # Errors
+    /// `Invalid` where the start of the range is not below its end, or before any keyspace.
+    pub fn range_delete(&mut self, delete: RangeDelete) -> Result<()> {
+        let is_range = delete.start < delete.end && (1..=SEQ_MAX).contains(&delete.seq);
+        let keyspace = self.keyspaces.last_mut().filter(|_| is_range);
+        let reason = || "a range delete without a range or before its keyspace".to_owned();
+        let keyspace = keyspace.ok_or_else(|| Error::Invalid { reason: reason() })?;
+        keyspace.range_deletes.push(delete);
         Ok(())
     }
 
@@ -151,8 +168,10 @@ impl Import {
     /// together.
     pub fn commit(self, dropping: &[KeyspaceId], seq: Seq, reason: &str) -> Result<Vec<Keyspace>> {
         let Import { kernel, keyspaces, mut files } = self;
-        let seq = (keyspaces.iter().flat_map(|keyspace| &keyspace.tables))
-            .fold(seq.min(SEQ_MAX), |seq, (_, table)| seq.max(table.meta().max_seq));
+        let tables = keyspaces.iter().flat_map(|keyspace| &keyspace.tables);
+        let deletes = keyspaces.iter().flat_map(|keyspace| &keyspace.range_deletes);
+        let seqs = tables.map(|(_, table)| table.meta().max_seq).chain(deletes.map(|d| d.seq));
+        let seq = seqs.fold(seq.min(SEQ_MAX), Seq::max);
         let keyspaces = durable(&kernel, keyspaces)?;
         kernel.check_writable()?;
         let wal = kernel.wal();
@@ -203,6 +222,7 @@ struct Ready {
     name: Arc<str>,
     options: KeyspaceOptions,
     tables: Vec<(Place, DurableTable)>,
+    range_deletes: Vec<RangeDelete>,
 }
 
 fn note_tables(kernel: &Kernel, keyspaces: &[Ready]) {
@@ -219,12 +239,12 @@ fn durable(kernel: &Kernel, keyspaces: Vec<Incoming>) -> Result<Vec<Ready>> {
     for keyspace in keyspaces {
         let (places, synced): (Vec<_>, Vec<_>) = keyspace.tables.into_iter().unzip();
         tables.extend(synced);
-        frames.push((keyspace.name, keyspace.options, places));
+        frames.push((keyspace.name, keyspace.options, places, keyspace.range_deletes));
     }
     let mut tables = SyncedTable::commit(tables, fs, dir)?.into_iter();
-    let ready = |(name, options, places): (_, _, Vec<Place>)| {
+    let ready = |(name, options, places, range_deletes): (_, _, Vec<Place>, _)| {
         let tables = places.into_iter().zip(tables.by_ref()).collect();
-        Ready { name, options, tables }
+        Ready { name, options, tables, range_deletes }
     };
     Ok(frames.into_iter().map(ready).collect())
 }
@@ -257,7 +277,7 @@ impl Kernel {
         id: KeyspaceId,
         edit: &mut Edit,
     ) -> Result<Arc<KeyspaceState>> {
-        let Ready { name, options, tables } = keyspace;
+        let Ready { name, options, tables, range_deletes } = keyspace;
         edit.add_keyspace(id, name.clone(), options.policy, options.compression);
         let mut added = Vec::with_capacity(tables.len());
         for (place, table) in tables {
@@ -267,7 +287,10 @@ impl Kernel {
         }
         let version = Version::default().edited(&[], &added).map_err(|reason| Error::Invalid {
             reason: format!("tables of {name} do not fit together: {reason}"),
-        })?;
+        });
+        let mut version = version?;
+        let settled = version.settle_range_deletes(range_deletes.clone(), &self.snapshots.list());
+        edit.settle_range_deletes(id, &settled);
         let hooks = self.options.hooks.hooks(name);
         let policy = options.policy.unwrap_or(self.options.policy);
         let handle = Keyspace { id, name: name.clone() };

@@ -21,6 +21,7 @@ use crate::levels::{TableFile, Version};
 use crate::manifest::Place;
 use crate::manifest::edit::{DurableTable, Edit};
 use crate::outputs::DurableOutputs;
+use crate::range_delete::RangeDelete;
 use crate::{Error, Result};
 
 impl Kernel {
@@ -56,7 +57,9 @@ impl Kernel {
         let place = Place { level: 0, age };
         let tables = outputs.keep();
         tables.iter().for_each(|table| edit.add_table(keyspace.id, place, table));
-        let version = self.next_version(keyspace, &[], &self.open_tables(place, &tables)?)?;
+        let added = self.open_tables(place, &tables)?;
+        let deletes = slot.range_deletes.list();
+        let version = self.next_version(keyspace, &mut edit, (&[], &added), deletes)?;
         let _committed = manifest.commit(edit)?;
         {
             let mut commits = self.commits.lock();
@@ -123,17 +126,24 @@ impl Kernel {
         tables.iter().map(open).collect()
     }
 
-    /// The version after an edit, checked before the edit is written.
+    /// The version after `edit`, which removes and adds these tables, checked before the edit is
+    /// written. Range deletes that come in, and those that are no longer needed, go into the edit.
     fn next_version(
         &self,
         keyspace: &KeyspaceState,
-        removed: &[FileNumber],
-        added: &[(Place, Arc<TableFile>)],
+        edit: &mut Edit,
+        (removed, added): (&[FileNumber], &[(Place, Arc<TableFile>)]),
+        range_deletes: Vec<RangeDelete>,
     ) -> Result<Arc<Version>> {
         let edited = keyspace.picture().version.edited(removed, added);
-        edited.map(Arc::new).map_err(|reason| Error::Invalid {
+        let mut version = edited.map_err(|reason| Error::Invalid {
             reason: format!("an edit of keyspace {} does not fit: {reason}", keyspace.name),
-        })
+        })?;
+        if !range_deletes.is_empty() || !version.range_deletes.is_empty() {
+            let settled = version.settle_range_deletes(range_deletes, &self.snapshots.list());
+            edit.settle_range_deletes(keyspace.id, &settled);
+        }
+        Ok(Arc::new(version))
     }
 
     pub(super) fn install_move(
@@ -151,7 +161,8 @@ impl Kernel {
         }
         let mut edit = Edit::new(self.options.clock.unix_ns(), reason(plan, "move"));
         added.iter().for_each(|(place, table)| edit.move_table(keyspace.id, *place, &table.meta));
-        let version = self.next_version(keyspace, &removed, &added)?;
+        let tables = (&*removed, &*added);
+        let version = self.next_version(keyspace, &mut edit, tables, Vec::new())?;
         let _committed = manifest.commit(edit)?;
         keyspace.change_picture(|picture| picture.version = version);
         Ok(())
@@ -174,7 +185,7 @@ impl Kernel {
         let tables = outputs.keep();
         tables.iter().for_each(|table| edit.add_table(keyspace.id, plan.output, table));
         let added = self.open_tables(plan.output, &tables)?;
-        let next = self.next_version(keyspace, &removed, &added)?;
+        let next = self.next_version(keyspace, &mut edit, (&removed, &added), Vec::new())?;
         let committed = manifest.commit(edit)?;
         keyspace.change_picture(|picture| picture.version = next);
         drop(manifest);

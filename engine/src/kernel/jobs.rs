@@ -15,14 +15,17 @@ use super::compacting::Written;
 use crate::background::Step;
 use crate::budget::Share;
 use crate::compaction::Claim;
+use crate::compaction::drop::pick_hidden;
 use crate::compaction::pick::{self, Plan, pick_all};
 use crate::compress::Compression;
 use crate::events::EventKind;
+use crate::hooks::MergeContext;
 use crate::jobs::JobInfo;
 use crate::keyspace::{KeyspaceState, MemtableSlot, Picture};
 use crate::levels::Version;
 use crate::options::Background;
 use crate::outputs::OutputOptions;
+use crate::range_delete::RangeDeletes;
 use crate::table::TableOptions;
 use crate::{Error, Result, flush};
 
@@ -148,10 +151,19 @@ impl Kernel {
         self.make_log_durable(slot)?;
         let snapshots = self.snapshots.list();
         let is_bottom = picture.version.is_empty();
-        let options = self.output_options(keyspace, false, is_bottom);
+        let deletes = RangeDeletes::new(slot.range_deletes.list(), &snapshots);
+        let context = MergeContext {
+            is_flush: true,
+            is_bottom,
+            is_final: false,
+            snapshots,
+            range_deletes: Arc::new(deletes),
+        };
+        let mut options = self.output_options(keyspace, false, is_bottom);
+        options.clean_seq = context.range_deletes.clean_seq(&context.snapshots);
         let memtable = slot.memtable.clone();
         let memory = self.options.budget.reserve_anyway(Share::Compaction, 0);
-        let outputs = flush::run(memtable, &keyspace.hooks, snapshots, is_bottom, options, memory)?;
+        let outputs = flush::run(memtable, &keyspace.hooks, &context, options, memory)?;
         self.install_flush(keyspace, slot, outputs)
     }
 
@@ -178,6 +190,7 @@ impl Kernel {
             table_bytes_max: options.table_bytes_max,
             window_bytes: keyspace.policy.lock().window_bytes().unwrap_or(0),
             is_final,
+            clean_seq: 0,
         }
     }
 
@@ -234,7 +247,8 @@ impl Kernel {
             let policy = *keyspace.policy.lock();
             let levels = picture.version.summary();
             let plan = self
-                .final_plan(&keyspace, &picture, &schedule.in_flight)
+                .drop_plan(&keyspace, &picture, &schedule.in_flight)
+                .or_else(|| self.final_plan(&keyspace, &picture, &schedule.in_flight))
                 .or_else(|| pick::pick(keyspace.id, &levels, &policy, &schedule.in_flight));
             if let Some(plan) = plan {
                 let claim = schedule.in_flight.claim(keyspace.id, &plan);
@@ -242,6 +256,20 @@ impl Kernel {
             }
         }
         None
+    }
+
+    /// Tables that go unread, if there are any.
+    fn drop_plan(
+        &self,
+        keyspace: &KeyspaceState,
+        picture: &Picture,
+        in_flight: &crate::compaction::InFlight,
+    ) -> Option<Plan> {
+        let version = &picture.version;
+        if version.range_deletes.is_empty() {
+            return None;
+        }
+        pick_hidden(keyspace.id, version, &self.snapshots.list(), in_flight)
     }
 
     fn final_plan(

@@ -36,7 +36,8 @@ impl Kernel {
         let mut asked: Vec<Asked<'_>> = Vec::with_capacity(keys.len());
         for key in order.iter().map(|index| keys[*index]) {
             if asked.last().is_none_or(|last| last.key != key) {
-                asked.push(Asked { key, lookup: Lookup::new(key), is_settled: false });
+                let lookup = Lookup::new(key, picture.hidden_below(key, seq));
+                asked.push(Asked { key, lookup, is_settled: false });
             }
         }
         look_up(&picture, seq, &mut asked)?;
@@ -56,8 +57,8 @@ fn look_up(picture: &Picture, seq: crate::key::Seq, asked: &mut [Asked<'_>]) -> 
     for slot in picture.slots() {
         for asked in asked.iter_mut().filter(|asked| !asked.is_settled) {
             let Asked { key, lookup, is_settled } = asked;
-            slot.memtable.versions(key, seq, &mut |_, kind, value| {
-                *is_settled = !lookup.add(kind, || Value::copy(value));
+            slot.memtable.versions(key, seq, &mut |seq, kind, value| {
+                *is_settled = !lookup.add(seq, kind, || Value::copy(value));
                 !*is_settled
             })?;
         }
@@ -67,7 +68,7 @@ fn look_up(picture: &Picture, seq: crate::key::Seq, asked: &mut [Asked<'_>]) -> 
             let Some(table) = run.table_for(asked.key) else { continue };
             let Asked { key, lookup, is_settled } = asked;
             table.table.get(key_hash(key), key, seq, &mut |version| {
-                *is_settled = !lookup.add(version.kind, || version.pin());
+                *is_settled = !lookup.add(version.seq, version.kind, || version.pin());
                 !*is_settled
             })?;
         }

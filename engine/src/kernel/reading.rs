@@ -63,18 +63,20 @@ impl Kernel {
         let keyspace = self.keyspace(keyspace)?;
         let picture = keyspace.picture();
         let seq = self.seen(snapshot);
-        let mut lookup = Lookup::new(key);
+        let mut lookup = Lookup::new(key, picture.hidden_below(key, seq));
         for slot in picture.slots() {
             let mut goes_on = true;
-            slot.memtable.versions(key, seq, &mut |_, kind, value| {
-                goes_on = lookup.add(kind, || Value::copy(value));
+            slot.memtable.versions(key, seq, &mut |seq, kind, value| {
+                goes_on = lookup.add(seq, kind, || Value::copy(value));
                 goes_on
             })?;
             if !goes_on {
                 return lookup.finish(&*keyspace.hooks);
             }
         }
-        picture.version.get(key, seq, &mut |version| lookup.add(version.kind, || version.pin()))?;
+        picture.version.get(key, seq, &mut |version| {
+            lookup.add(version.seq, version.kind, || version.pin())
+        })?;
         lookup.finish(&*keyspace.hooks)
     }
 
@@ -91,16 +93,16 @@ impl Kernel {
         let picture = keyspace.picture();
         let seq = self.seen(snapshot);
         let (mut read, mut outcome) = (Some(read), None);
-        let mut lookup = Lookup::new(key);
+        let mut lookup = Lookup::new(key, picture.hidden_below(key, seq));
         for slot in picture.slots() {
             let mut goes_on = true;
-            slot.memtable.versions(key, seq, &mut |_, kind, value| {
-                if kind == Kind::Put && lookup.is_empty() {
+            slot.memtable.versions(key, seq, &mut |seq, kind, value| {
+                if kind == Kind::Put && lookup.is_empty() && lookup.sees(seq) {
                     // Without a copy: the memtable lives as long as the picture.
                     outcome = read.take().map(|read| read(value));
                     goes_on = false;
                 } else {
-                    goes_on = lookup.add(kind, || Value::copy(value));
+                    goes_on = lookup.add(seq, kind, || Value::copy(value));
                 }
                 goes_on
             })?;
@@ -112,7 +114,9 @@ impl Kernel {
                 return Ok(value.and_then(|value| read.take().map(|read| read(&value))));
             }
         }
-        picture.version.get(key, seq, &mut |version| lookup.add(version.kind, || version.pin()))?;
+        picture.version.get(key, seq, &mut |version| {
+            lookup.add(version.seq, version.kind, || version.pin())
+        })?;
         let value = lookup.finish(&*keyspace.hooks)?;
         Ok(value.and_then(|value| read.take().map(|read| read(&value))))
     }
@@ -161,6 +165,7 @@ impl Kernel {
         metrics.memtables_sealed += picture.sealed.len() as u64;
         let class = class_of(&keyspace.name, &mut metrics.classes);
         class.keyspaces += 1;
+        class.range_deletes += picture.version.range_deletes.list().len() as u64;
         let levels = picture.version.summary();
         let policy = *keyspace.policy.lock();
         let schedule = self.schedule.lock();

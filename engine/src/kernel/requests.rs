@@ -284,6 +284,9 @@ impl Kernel {
 /// Whether a keyspace needs no compaction that was asked for by hand.
 fn is_done(version: &Version, is_final: bool) -> bool {
     let runs = version.runs().count();
+    if runs > 0 && !version.range_deletes.is_empty() {
+        return false;
+    }
     let deletes: u64 = version.tables().map(|(_, table)| table.meta.deletes).sum();
     runs == 0 || version.is_final() || (!is_final && runs == 1 && deletes == 0)
 }

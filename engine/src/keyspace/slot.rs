@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::key::{FileNumber, Seq};
+use crate::key::{FileNumber, Kind, Op, Seq};
 use crate::levels::Version;
 use crate::memtable::Memtable;
+use crate::range_delete::{LiveRangeDeletes, RangeDelete};
 use crate::wal::LogPosition;
 
 /// Why a memtable is flushed: a label of the metrics.
@@ -53,6 +54,8 @@ impl FlushReason {
 /// A memtable in the store's hands.
 pub(crate) struct MemtableSlot {
     pub memtable: Arc<dyn Memtable>,
+    /// What was deleted by the range while it was active.
+    pub range_deletes: Arc<LiveRangeDeletes>,
     /// The log segment of its first record, or an earlier one.
     pub first_segment: FileNumber,
     /// Where the log ended before its first record.
@@ -61,6 +64,8 @@ pub(crate) struct MemtableSlot {
     pub created_ns: u64,
     /// Sequence number of its newest record; fixed once it is sealed.
     last_seq: AtomicU64,
+    /// Sequence number of the newest record that brought it entries, range deletes not counted.
+    last_entry_seq: AtomicU64,
     /// Where the log ends behind its newest record.
     last_position: AtomicU64,
     /// Batches that are in the log and not yet applied here.
@@ -85,10 +90,12 @@ impl MemtableSlot {
     ) -> Arc<Self> {
         Arc::new(MemtableSlot {
             memtable,
+            range_deletes: Arc::default(),
             first_segment,
             first_position,
             created_ns,
             last_seq: AtomicU64::new(0),
+            last_entry_seq: AtomicU64::new(0),
             last_position: AtomicU64::new(first_position.0),
             writers: AtomicUsize::new(0),
             counted_bytes: AtomicUsize::new(0),
@@ -98,16 +105,30 @@ impl MemtableSlot {
         })
     }
 
-    /// A batch is in the log and will be applied. Under the commit lock.
-    pub fn enter(&self, seq: Seq, position: LogPosition) {
+    /// A batch is in the log and will be applied. Under the commit lock. `has_entries`: not only
+    /// range deletes.
+    pub fn enter(&self, seq: Seq, position: LogPosition, has_entries: bool) {
         self.writers.fetch_add(1, Ordering::SeqCst);
         self.last_seq.store(seq, Ordering::SeqCst);
+        if has_entries {
+            self.last_entry_seq.store(seq, Ordering::SeqCst);
+        }
         self.last_position.store(position.0, Ordering::SeqCst);
     }
 
     /// The batch was applied and counted.
     pub fn leave(&self) {
         self.writers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Applies an operation of a batch that entered.
+    pub fn apply(&self, seq: Seq, op: &Op<'_>) {
+        if op.kind == Kind::DeleteRange {
+            let (start, end) = (op.key.into(), op.value.into());
+            self.range_deletes.add(RangeDelete { seq, start, end });
+        } else {
+            self.memtable.apply(seq, op);
+        }
     }
 
     /// Returns once every batch that entered was applied. The slot is sealed, so none follows;
@@ -123,6 +144,11 @@ impl MemtableSlot {
         self.last_seq.load(Ordering::SeqCst)
     }
 
+    /// No entry that is visible now has a greater sequence number.
+    pub fn last_entry_seq(&self) -> Seq {
+        self.last_entry_seq.load(Ordering::SeqCst)
+    }
+
     /// Where the log ends behind its newest record.
     pub fn last_position(&self) -> LogPosition {
         LogPosition(self.last_position.load(Ordering::SeqCst))
@@ -130,7 +156,7 @@ impl MemtableSlot {
 
     /// Takes note of its size; gives by how much the store's sum changes.
     pub fn count(&self) -> i64 {
-        let bytes = self.memtable.bytes();
+        let bytes = self.memtable.bytes() + self.range_deletes.bytes();
         bytes as i64 - self.counted_bytes.swap(bytes, Ordering::Relaxed) as i64
     }
 

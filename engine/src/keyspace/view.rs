@@ -9,6 +9,7 @@ use crate::key::Seq;
 use crate::levels::Version;
 use crate::memtable::Memtable;
 use crate::scan::bounds::Bounds;
+use crate::scan::hidden::BoundedCursor;
 use crate::scan::merging::MergingCursor;
 use crate::scan::visible::VisibleCursor;
 use crate::scan::{Cursor, Value};
@@ -49,7 +50,8 @@ impl View {
         self.seq
     }
 
-    /// Walks the tables, merged, in internal order. Memtables are not part of it.
+    /// Walks the tables, merged, in internal order. Memtables are not part of it, and what range
+    /// deletes hide is.
     pub fn cursor(&self, fill_cache: bool) -> Box<dyn Cursor> {
         let mut cursors = self.version.cursors(fill_cache);
         match cursors.pop() {
@@ -112,10 +114,19 @@ impl KvIterator {
         is_reverse: bool,
         fill_cache: bool,
     ) -> Self {
-        let slots = picture.slots().map(|slot| slot.memtable.clone().cursor());
-        let cursors = slots.chain(picture.version.cursors_unpinned(fill_cache)).collect();
-        let merged: Box<dyn Cursor> = Box::new(MergingCursor::new(cursors));
-        let cursor = VisibleCursor::new(merged, hooks, seq, bounds);
+        let hidden = picture.hidden_keys(seq);
+        let can_skip = hidden.is_some();
+        let slots = picture.slots().map(|slot| {
+            let cursor = slot.memtable.clone().cursor();
+            if can_skip {
+                Box::new(BoundedCursor::new(cursor, slot.last_entry_seq()))
+            } else {
+                cursor
+            }
+        });
+        let tables = picture.version.cursors_unpinned(fill_cache, can_skip);
+        let merged: Box<dyn Cursor> = Box::new(MergingCursor::new(slots.chain(tables).collect()));
+        let cursor = VisibleCursor::new(merged, hooks, seq, bounds).without(hidden);
         let stand = if is_reverse { Stand::AfterLast } else { Stand::BeforeFirst };
         KvIterator { cursor, is_reverse, stand, _version: picture.version.clone() }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::TableFile;
 use crate::Result;
 use crate::key::{Kind, Seq};
-use crate::scan::{Body, Cursor, Value};
+use crate::scan::{Body, Cursor, Hidden, Value};
 
 /// Walks the disjoint tables of a run as one. One table is open at a time.
 pub struct RunCursor {
@@ -53,6 +53,39 @@ impl RunCursor {
             }
         }
         Ok(())
+    }
+
+    /// From the table `index`, in which hidden entries go on, to the first that may hold others
+    /// when going up; then to the first entry that is not known to be hidden.
+    fn skip_up(&mut self, mut index: usize, hidden: &Hidden<'_>) -> Result<()> {
+        let is_older = |table: &TableFile| table.meta.max_seq < hidden.seq;
+        let is_passed =
+            |table: &&Arc<TableFile>| is_older(table) && *table.meta.largest < *hidden.end;
+        while self.tables.get(index).filter(is_passed).is_some() {
+            index += 1;
+        }
+        let is_part = self.tables.get(index).is_some_and(|table| is_older(table));
+        match self.open(index) {
+            Some(cursor) if is_part => cursor.seek(hidden.end)?,
+            Some(cursor) => cursor.seek_first()?,
+            None => self.open = None,
+        }
+        self.skip_forward()
+    }
+
+    /// As `skip_up`, going down.
+    fn skip_down(&mut self, index: usize, hidden: &Hidden<'_>) -> Result<()> {
+        let is_older = |table: &TableFile| table.meta.max_seq < hidden.seq;
+        let is_passed =
+            |table: &TableFile| is_older(table) && *table.meta.smallest >= *hidden.start;
+        let left = (0..=index).rev().find(|index| !is_passed(&self.tables[*index]));
+        let is_part = left.is_some_and(|index| is_older(&self.tables[index]));
+        match left.and_then(|index| self.open(index)) {
+            Some(cursor) if is_part => cursor.seek_before(hidden.start)?,
+            Some(cursor) => cursor.seek_last()?,
+            None => self.open = None,
+        }
+        self.skip_backward()
     }
 
     fn cursor(&self) -> &dyn Cursor {
@@ -135,5 +168,20 @@ impl Cursor for RunCursor {
 
     fn pin(&self) -> Value {
         self.cursor().pin()
+    }
+
+    fn skip_hidden(&mut self, hidden: &Hidden<'_>) -> Result<bool> {
+        let Some((index, cursor)) = &self.open else { return Ok(false) };
+        let is_here = cursor.valid() && hidden.contains(cursor.key());
+        if !is_here || self.tables[*index].meta.max_seq >= hidden.seq {
+            return Ok(false);
+        }
+        let index = *index;
+        if hidden.is_backward {
+            self.skip_down(index, hidden)?;
+        } else {
+            self.skip_up(index, hidden)?;
+        }
+        Ok(true)
     }
 }

@@ -24,6 +24,7 @@ fn table(number: u64, smallest: &str, largest: &str) -> Arc<TableFile> {
         min_seq: 1,
         max_seq: 1,
         is_final: number > 100,
+        clean_seq: 0,
         smallest: smallest.as_bytes().into(),
         largest: largest.as_bytes().into(),
     };

@@ -13,13 +13,16 @@
 //!   8 flushed          id varint | seq varint
 //!   9 add table        id varint | level u8 | age varint | table
 //!  10 remove table     id varint | number varint
+//!  11 add range delete   id varint | seq varint | start slice | end slice
+//!  12 drop range delete  id varint | seq varint | start slice | end slice
 //! policy := 0 | 1 runs0_trigger varint, ratio varint, base_bytes varint
 //!             | 2 tiers | 3 tiers, ratio varint | 4 tiers, prefix_bytes u8
 //! tiers  := merge_min varint, merge_max varint, ratio f64, runs_max varint
 //! compression := 0 store's default | 1 none | 2 zstd, level i32
 //! table  := number, bytes, entries, deletes, raw_bytes, min_seq, max_seq varint | flags u8
-//!           | [ written_as varint ] | smallest slice | largest slice
+//!           | [ written_as varint ] | [ clean_seq varint ] | smallest slice | largest slice
 //! flags  := 1 final | 2 written under another number (version 2), which follows
+//!         | 4 clean of range deletes up to a number, which follows
 //! ```
 //!
 //! Ladder: a job *plans*, writes tables, makes them durable, names them in an *edit*; the manifest
@@ -32,6 +35,7 @@ use crate::coding::{DecodeError, Decoder, put_slice, put_u64, put_varint};
 use crate::compress::Compression;
 use crate::key::{FileNumber, KeyspaceId, Seq};
 use crate::options::{LazyLeveled, Leveled, Policy, Tiered, TimeWindow};
+use crate::range_delete::{RangeDelete, Settled};
 use crate::table::TableProperties;
 
 /// A table whose bytes are synced; its name in the folder may not be.
@@ -44,8 +48,13 @@ pub struct DurableTable(TableMeta);
 
 impl SyncedTable {
     /// `properties` come from [`crate::table::TableBuilder::finish`], which syncs the file.
-    pub fn new(number: FileNumber, properties: &TableProperties, is_final: bool) -> Self {
-        SyncedTable(TableMeta::new(number, properties, is_final))
+    pub fn new(
+        number: FileNumber,
+        properties: &TableProperties,
+        is_final: bool,
+        clean_seq: Seq,
+    ) -> Self {
+        SyncedTable(TableMeta { clean_seq, ..TableMeta::new(number, properties, is_final) })
     }
 
     /// A file that came from elsewhere, synced by whoever brought it here under `number`.
@@ -126,6 +135,10 @@ pub enum Change {
     AddTable(KeyspaceId, Place, TableMeta),
     /// A table is no longer needed.
     RemoveTable(KeyspaceId, FileNumber),
+    /// Some of what the tables hold is gone by the range.
+    AddRangeDelete(KeyspaceId, RangeDelete),
+    /// The tables hold nothing any more that it would hide.
+    DropRangeDelete(KeyspaceId, RangeDelete),
 }
 
 /// One atomic change of the picture, with its time and reason.
@@ -205,6 +218,13 @@ impl Edit {
         self.changes.push(Change::RemoveTable(id, number));
     }
 
+    /// Says what is gone by the range, and which such deletes are no longer needed.
+    pub fn settle_range_deletes(&mut self, id: KeyspaceId, settled: &Settled) {
+        let added = settled.added.iter().map(|one| Change::AddRangeDelete(id, one.clone()));
+        let dropped = settled.dropped.iter().map(|one| Change::DropRangeDelete(id, one.clone()));
+        self.changes.extend(added.chain(dropped));
+    }
+
     /// Says which file numbers are taken.
     pub(super) fn next_file(&mut self, next: FileNumber) {
         self.changes.push(Change::NextFile(next));
@@ -274,6 +294,14 @@ fn encode_change(out: &mut Vec<u8>, change: &Change) {
             id_of(out, 10, *id);
             put_varint(out, number.0);
         }
+        Change::AddRangeDelete(id, delete) => {
+            id_of(out, 11, *id);
+            encode_range_delete(out, delete);
+        }
+        Change::DropRangeDelete(id, delete) => {
+            id_of(out, 12, *id);
+            encode_range_delete(out, delete);
+        }
     }
 }
 
@@ -309,6 +337,8 @@ fn decode_change(decoder: &mut Decoder<'_>) -> Result<Change, DecodeError> {
             Change::AddTable(id, place, decode_table(decoder)?)
         }
         10 => Change::RemoveTable(id(decoder)?, number(decoder)?),
+        11 => Change::AddRangeDelete(id(decoder)?, decode_range_delete(decoder)?),
+        12 => Change::DropRangeDelete(id(decoder)?, decode_range_delete(decoder)?),
         _ => return Err(decoder.error("unknown change")),
     })
 }
@@ -396,9 +426,25 @@ fn decode_compression(decoder: &mut Decoder<'_>) -> Result<Option<Compression>, 
     })
 }
 
+fn encode_range_delete(out: &mut Vec<u8>, delete: &RangeDelete) {
+    put_varint(out, delete.seq);
+    put_slice(out, &delete.start);
+    put_slice(out, &delete.end);
+}
+
+fn decode_range_delete(decoder: &mut Decoder<'_>) -> Result<RangeDelete, DecodeError> {
+    let seq = decoder.varint()?;
+    let (start, end): (Arc<[u8]>, Arc<[u8]>) = (decoder.slice()?.into(), decoder.slice()?.into());
+    if seq == 0 || start >= end {
+        return Err(decoder.error("range of a range delete"));
+    }
+    Ok(RangeDelete { seq, start, end })
+}
+
 /// Flags of a table.
 const FINAL: u8 = 1;
 const IMPORTED: u8 = 2;
+const CLEAN: u8 = 4;
 
 fn encode_table(out: &mut Vec<u8>, table: &TableMeta) {
     for value in [
@@ -414,9 +460,13 @@ fn encode_table(out: &mut Vec<u8>, table: &TableMeta) {
     }
     let is_imported = table.written_as != table.number;
     let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-    out.push(flag(table.is_final, FINAL) | flag(is_imported, IMPORTED));
+    let is_clean = table.clean_seq > 0;
+    out.push(flag(table.is_final, FINAL) | flag(is_imported, IMPORTED) | flag(is_clean, CLEAN));
     if is_imported {
         put_varint(out, table.written_as.0);
+    }
+    if is_clean {
+        put_varint(out, table.clean_seq);
     }
     put_slice(out, &table.smallest);
     put_slice(out, &table.largest);
@@ -434,16 +484,20 @@ fn decode_table(decoder: &mut Decoder<'_>) -> Result<TableMeta, DecodeError> {
         min_seq: decoder.varint()?,
         max_seq: decoder.varint()?,
         is_final: false,
+        clean_seq: 0,
         smallest: Arc::default(),
         largest: Arc::default(),
     };
     let flags = decoder.u8()?;
-    if flags & !(FINAL | IMPORTED) != 0 {
+    if flags & !(FINAL | IMPORTED | CLEAN) != 0 {
         return Err(decoder.error("unknown table flags"));
     }
     table.is_final = flags & FINAL != 0;
     if flags & IMPORTED != 0 {
         table.written_as = FileNumber(decoder.varint()?);
+    }
+    if flags & CLEAN != 0 {
+        table.clean_seq = decoder.varint()?;
     }
     table.smallest = decoder.slice()?.into();
     table.largest = decoder.slice()?.into();

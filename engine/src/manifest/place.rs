@@ -43,6 +43,9 @@ pub struct TableMeta {
     pub max_seq: Seq,
     /// Written by a final compaction.
     pub is_final: bool,
+    /// Range deletes up to this sequence number hide nothing in it: whoever wrote it left out what
+    /// they hid.
+    pub clean_seq: Seq,
     /// First user key.
     pub smallest: Arc<[u8]>,
     /// Last user key.
@@ -62,6 +65,7 @@ impl TableMeta {
             min_seq: properties.min_seq,
             max_seq: properties.max_seq,
             is_final,
+            clean_seq: 0,
             smallest: properties.smallest.as_slice().into(),
             largest: properties.largest.as_slice().into(),
         }

@@ -8,6 +8,7 @@ use super::place::{Place, TableMeta};
 use crate::compress::Compression;
 use crate::key::{FileNumber, KeyspaceId, Seq};
 use crate::options::Policy;
+use crate::range_delete::RangeDelete;
 
 /// The picture that the edits so far add up to.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +39,8 @@ pub struct KeyspaceRecord {
     pub flushed_seq: Seq,
     /// Its tables and their places.
     pub tables: BTreeMap<FileNumber, (Place, TableMeta)>,
+    /// What range deletes hide of them.
+    pub range_deletes: BTreeSet<RangeDelete>,
 }
 
 impl Default for ManifestState {
@@ -71,9 +74,14 @@ impl ManifestState {
             Change::NextKeyspace(id) => self.next_keyspace = self.next_keyspace.max(*id),
             Change::AddKeyspace { id, name, policy, compression } => {
                 let (name, policy, compression) = (name.clone(), *policy, *compression);
-                let (flushed_seq, tables) = (0, BTreeMap::new());
-                let record =
-                    KeyspaceRecord { name: name.clone(), policy, compression, flushed_seq, tables };
+                let record = KeyspaceRecord {
+                    name: name.clone(),
+                    policy,
+                    compression,
+                    flushed_seq: 0,
+                    tables: BTreeMap::new(),
+                    range_deletes: BTreeSet::new(),
+                };
                 if self.keyspaces.insert(*id, record).is_some() || !self.names.insert(name) {
                     return Err(format!("keyspace {} exists", id.0));
                 }
@@ -98,6 +106,16 @@ impl ManifestState {
             Change::RemoveTable(id, number) => {
                 if self.keyspace(*id)?.tables.remove(number).is_none() {
                     return Err(format!("no table {}", number.0));
+                }
+            }
+            Change::AddRangeDelete(id, delete) => {
+                if !self.keyspace(*id)?.range_deletes.insert(delete.clone()) {
+                    return Err(format!("range delete {} exists", delete.seq));
+                }
+            }
+            Change::DropRangeDelete(id, delete) => {
+                if !self.keyspace(*id)?.range_deletes.remove(delete) {
+                    return Err(format!("no range delete {}", delete.seq));
                 }
             }
         }
@@ -134,6 +152,8 @@ impl ManifestState {
             let tables = keyspace.tables.values();
             let add = tables.map(|(place, table)| Change::AddTable(*id, *place, table.clone()));
             edit.changes.extend(add);
+            let deletes = keyspace.range_deletes.iter().cloned();
+            edit.changes.extend(deletes.map(|delete| Change::AddRangeDelete(*id, delete)));
         }
         edit
     }

@@ -12,7 +12,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Body, Cursor, Value};
+use super::{Body, Cursor, Hidden, Value};
 use crate::Result;
 use crate::key::{Kind, Seq, internal_cmp};
 
@@ -219,6 +219,21 @@ impl Cursor for MergingCursor {
 
     fn pin(&self) -> Value {
         self.top().pin()
+    }
+
+    fn skip_hidden(&mut self, hidden: &Hidden<'_>) -> Result<bool> {
+        if self.heap.is_empty() || self.is_backward != hidden.is_backward {
+            return Ok(false);
+        }
+        let mut moved = false;
+        for at in 0..self.heap.len() {
+            let skipped = self.inputs[self.heap[at]].skip_hidden(hidden);
+            moved |= skipped.inspect_err(|_| self.heap.clear())?;
+        }
+        if moved {
+            self.build_heap();
+        }
+        Ok(moved)
     }
 }
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::bounds::Bounds;
+use super::hidden::{BoundedCursor, HiddenKeys};
 use super::merging::MergingCursor;
 use super::visible::{Lookup, VisibleCursor};
 use super::*;
 use crate::fs::sim::Rng;
 use crate::hooks::{Hooks, Plain};
 use crate::key::internal_cmp;
+use crate::range_delete::{LiveRangeDeletes, RangeDelete, RangeDeletes};
 
 type Row = (Vec<u8>, Seq, Kind, Vec<u8>);
 
@@ -140,6 +142,44 @@ fn append(_: &[u8], base: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
     [base.unwrap_or_default(), &operands.concat()].concat()
 }
 
+fn random_deletes(rng: &mut Rng) -> Vec<RangeDelete> {
+    let mut deletes = Vec::new();
+    for _ in 0..rng.below(5) {
+        let (a, b) = (random_key(rng), random_key(rng));
+        if a < b {
+            deletes.push(RangeDelete { seq: 1 + rng.below(12), start: a.into(), end: b.into() });
+        }
+    }
+    deletes
+}
+
+/// What `deletes` hide, some of them in a memtable and the others flushed.
+fn hidden_keys(deletes: &[RangeDelete], snapshot: Seq) -> Option<HiddenKeys> {
+    let live = Arc::new(LiveRangeDeletes::default());
+    let (unflushed, flushed) = deletes.split_at(deletes.len() / 2);
+    unflushed.iter().for_each(|delete| live.add(delete.clone()));
+    let flushed = Arc::new(RangeDeletes::new(flushed.to_vec(), &[snapshot]));
+    let is_any = !deletes.is_empty();
+    is_any.then(|| HiddenKeys::new(snapshot, vec![live], flushed))
+}
+
+/// Whether `deletes` hide a row from a reader.
+fn is_hidden(row: &Row, deletes: &[RangeDelete], snapshot: Seq) -> bool {
+    deletes.iter().any(|delete| {
+        let is_inside = *delete.start <= *row.0 && *row.0 < *delete.end;
+        is_inside && delete.seq <= snapshot && row.1 < delete.seq
+    })
+}
+
+/// The inputs as one, each passing over what is hidden where it can.
+fn merging_bounded(inputs: &[Arc<Vec<Row>>]) -> MergingCursor {
+    let bounded = |rows: &Arc<Vec<Row>>| -> Box<dyn Cursor> {
+        let seq_max = rows.iter().map(|row| row.1).max().unwrap_or(0);
+        Box::new(BoundedCursor::new(ListCursor::boxed(rows), seq_max))
+    };
+    MergingCursor::new(inputs.iter().map(bounded).collect())
+}
+
 /// The keys a reader sees, with their values, from a list in internal order.
 fn visible(rows: &[Row], snapshot: Seq, bounds: &Bounds) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut seen: std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>> = Default::default();
@@ -160,7 +200,7 @@ fn visible(rows: &[Row], snapshot: Seq, bounds: &Bounds) -> Vec<(Vec<u8>, Vec<u8
 #[test]
 fn a_visible_cursor_walks_what_a_reader_sees() {
     let hooks: Arc<dyn Hooks> = Arc::new(Plain::with_merge(append));
-    for seed in 0..600 {
+    for seed in 0..1200 {
         let rng = &mut Rng::new(seed);
         let (inputs, all) = random_inputs(rng);
         let snapshot = rng.below(14);
@@ -168,9 +208,13 @@ fn a_visible_cursor_walks_what_a_reader_sees() {
             lower: (rng.below(2) == 0).then(|| random_key(rng)),
             upper: (rng.below(2) == 0).then(|| random_key(rng)),
         };
-        let model = visible(&all, snapshot, &bounds);
-        let inner = merging(&inputs);
-        let mut cursor = VisibleCursor::new(inner, hooks.clone(), snapshot, bounds.clone());
+        let deletes = if seed % 3 == 0 { Vec::new() } else { random_deletes(rng) };
+        let mut left = all.to_vec();
+        left.retain(|row| !is_hidden(row, &deletes, snapshot));
+        let model = visible(&left, snapshot, &bounds);
+        let inner = merging_bounded(&inputs);
+        let mut cursor = VisibleCursor::new(inner, hooks.clone(), snapshot, bounds.clone())
+            .without(hidden_keys(&deletes, snapshot));
         let mut at: Option<usize> = None;
         for step in 0..120 {
             let key = random_key(rng);
@@ -217,12 +261,17 @@ fn a_lookup_finds_what_a_scan_finds() {
         let rng = &mut Rng::new(seed);
         let (_, all) = random_inputs(rng);
         let snapshot = rng.below(14);
-        let model = visible(&all, snapshot, &Bounds::all());
+        let deletes = random_deletes(rng);
+        let mut left = all.to_vec();
+        left.retain(|row| !is_hidden(row, &deletes, snapshot));
+        let model = visible(&left, snapshot, &Bounds::all());
+        let deletes = RangeDeletes::new(deletes, &[snapshot]);
         for _ in 0..40 {
             let key = random_key(rng);
-            let mut lookup = Lookup::new(&key);
-            for (_, _, kind, value) in all.iter().filter(|row| row.0 == key && row.1 <= snapshot) {
-                if !lookup.add(*kind, || Value::copy(value)) {
+            let mut lookup = Lookup::new(&key, deletes.hidden_below(&key, snapshot));
+            let versions = all.iter().filter(|row| row.0 == key && row.1 <= snapshot);
+            for (_, seq, kind, value) in versions {
+                if !lookup.add(*seq, *kind, || Value::copy(value)) {
                     break;
                 }
             }
@@ -241,8 +290,8 @@ fn an_operand_without_an_operator_is_an_error_not_a_value() {
     let mut cursor = VisibleCursor::new(inner, hooks.clone(), 9, Bounds::all());
     assert!(cursor.seek_first().is_err() && !cursor.valid());
     assert!(cursor.seek_last().is_err() && !cursor.valid());
-    let mut lookup = Lookup::new(b"k");
-    assert!(lookup.add(Kind::Merge, || Value::copy(b"1")));
+    let mut lookup = Lookup::new(b"k", 0);
+    assert!(lookup.add(1, Kind::Merge, || Value::copy(b"1")));
     assert!(lookup.finish(&*hooks).is_err());
 }
 

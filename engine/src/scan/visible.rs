@@ -7,10 +7,13 @@
 //! Walking forward, a put is shown where it lies and nothing is copied. A folded value, and every
 //! value when walking backward (versions then come oldest first), is kept beside the cursor,
 //! which has gone on to the next key by then; a value in a block is kept by keeping the block.
+//!
+//! A version that a range delete hides is as if it were not there; see [`super::hidden`].
 
 use std::sync::Arc;
 
 use super::bounds::Bounds;
+use super::hidden::HiddenKeys;
 use super::{Cursor, Value};
 use crate::hooks::Hooks;
 use crate::key::{Kind, Seq};
@@ -22,6 +25,8 @@ pub struct VisibleCursor<C: Cursor = Box<dyn Cursor>> {
     hooks: Arc<dyn Hooks>,
     snapshot: Seq,
     bounds: Bounds,
+    /// What range deletes hide, where there are any.
+    hidden: Option<Box<HiddenKeys>>,
     place: Place,
     /// The current key when `place` is `Kept`; scratch otherwise.
     key: Vec<u8>,
@@ -46,7 +51,14 @@ impl<C: Cursor> VisibleCursor<C> {
     /// first key; seek first.
     pub fn new(inner: C, hooks: Arc<dyn Hooks>, snapshot: Seq, bounds: Bounds) -> Self {
         let (key, value) = (Vec::new(), Value::default());
-        VisibleCursor { inner, hooks, snapshot, bounds, place: Place::Nowhere, key, value }
+        let (hidden, place) = (None, Place::Nowhere);
+        VisibleCursor { inner, hooks, snapshot, bounds, hidden, place, key, value }
+    }
+
+    /// Leaves out what range deletes hide at the cursor's snapshot.
+    pub fn without(mut self, hidden: Option<HiddenKeys>) -> Self {
+        self.hidden = hidden.map(Box::new);
+        self
     }
 
     /// Moves to the first key inside the bounds.
@@ -158,11 +170,26 @@ impl<C: Cursor> VisibleCursor<C> {
         Ok(())
     }
 
+    /// Whether a range delete hides the version under the inner cursor.
+    fn is_hidden(&mut self) -> bool {
+        is_hidden(&mut self.hidden, &self.inner)
+    }
+
+    /// Moves the inner cursor on from a hidden version.
+    fn pass_hidden(&mut self, is_backward: bool) -> Result<()> {
+        let hidden = self.hidden.as_mut().expect("it hid a version");
+        hidden.pass(&mut self.inner, is_backward)
+    }
+
     /// From a version that may be too new, to the first key that is visible.
     fn find_forward(&mut self) -> Result<()> {
         while self.inner.valid() && !self.bounds.is_above(self.inner.key()) {
             if self.inner.seq() > self.snapshot {
                 self.inner.next()?;
+                continue;
+            }
+            if self.is_hidden() {
+                self.pass_hidden(false)?;
                 continue;
             }
             match self.inner.kind() {
@@ -176,7 +203,7 @@ impl<C: Cursor> VisibleCursor<C> {
                     self.place = Place::KeptForward;
                     return Ok(());
                 }
-                Kind::Delete | Kind::Append => {
+                Kind::Delete | Kind::Append | Kind::DeleteRange => {
                     self.keep_key();
                     self.skip_key()?;
                 }
@@ -187,10 +214,13 @@ impl<C: Cursor> VisibleCursor<C> {
 
     /// Folds the operands of the kept key; the inner cursor stands at the newest.
     fn fold_forward(&mut self) -> Result<Value> {
-        let mut lookup = Lookup::new(&self.key);
+        let mut lookup = Lookup::new(&self.key, 0);
         while self.inner.valid() && self.inner.key() == self.key {
+            if is_hidden(&mut self.hidden, &self.inner) {
+                break;
+            }
             let inner = &self.inner;
-            if !lookup.add(inner.kind(), || inner.pin()) {
+            if !lookup.add(inner.seq(), inner.kind(), || inner.pin()) {
                 break;
             }
             self.inner.next()?;
@@ -202,6 +232,11 @@ impl<C: Cursor> VisibleCursor<C> {
     /// going down, that is visible.
     fn find_backward(&mut self) -> Result<()> {
         while self.inner.valid() && !self.bounds.is_below(self.inner.key()) {
+            // Of a key the hidden versions are the oldest, which come first.
+            if self.is_hidden() {
+                self.pass_hidden(true)?;
+                continue;
+            }
             self.keep_key();
             let mut base = None;
             let mut operands = Vec::new();
@@ -227,6 +262,11 @@ impl<C: Cursor> VisibleCursor<C> {
     }
 }
 
+/// Whether a range delete hides the version under `inner`.
+fn is_hidden<C: Cursor>(hidden: &mut Option<Box<HiddenKeys>>, inner: &C) -> bool {
+    hidden.as_mut().is_some_and(|hidden| hidden.hides(inner.key(), inner.seq()))
+}
+
 impl<C: Cursor> std::fmt::Debug for VisibleCursor<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("VisibleCursor")
@@ -241,15 +281,21 @@ impl<C: Cursor> std::fmt::Debug for VisibleCursor<C> {
 #[derive(Debug)]
 pub struct Lookup<'a> {
     key: &'a [u8],
+    hidden_below: Seq,
     base: Option<Value>,
     /// Newest first.
     operands: Vec<Value>,
 }
 
 impl<'a> Lookup<'a> {
-    /// A point read of `key`.
-    pub fn new(key: &'a [u8]) -> Self {
-        Lookup { key, base: None, operands: Vec::new() }
+    /// A point read of `key`, whose versions below the number `hidden_below` a range delete hides.
+    pub fn new(key: &'a [u8], hidden_below: Seq) -> Self {
+        Lookup { key, hidden_below, base: None, operands: Vec::new() }
+    }
+
+    /// Whether no range delete hides the version `seq`.
+    pub fn sees(&self, seq: Seq) -> bool {
+        seq >= self.hidden_below
     }
 
     /// Whether nothing that matters was met so far.
@@ -258,11 +304,14 @@ impl<'a> Lookup<'a> {
     }
 
     /// Takes the next older version; `pin` is called when its value matters. `false`: enough.
-    pub fn add(&mut self, kind: Kind, pin: impl FnOnce() -> Value) -> bool {
+    pub fn add(&mut self, seq: Seq, kind: Kind, pin: impl FnOnce() -> Value) -> bool {
+        if !self.sees(seq) {
+            return false; // and nothing that is older
+        }
         match kind {
             Kind::Put => self.base = Some(pin()),
             Kind::Merge => self.operands.push(pin()),
-            Kind::Delete | Kind::Append => {}
+            Kind::Delete | Kind::Append | Kind::DeleteRange => {}
         }
         kind == Kind::Merge
     }

@@ -13,6 +13,8 @@ use crate::fs::sim::{Rng, SimFs};
 use crate::hooks::{Hooks, Plain};
 use crate::options::{Background, HookResolver};
 
+mod range_deletes;
+
 #[derive(Debug)]
 struct PlainHooks;
 

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use firndb_engine::compress::Compression;
 use firndb_engine::options::{KeyspaceOptions, LazyLeveled, Leveled, Policy, Tiered, TimeWindow};
+use firndb_engine::range_delete::RangeDelete;
 use firndb_engine::store::{ExportedKeyspace, ExportedTable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -63,6 +64,16 @@ pub struct KeyspaceRecord {
     compression: Option<CompressionRecord>,
     /// Its tables.
     pub tables: Vec<TableRecord>,
+    /// What is gone of them by the range.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    range_deletes: Vec<RangeDeleteRecord>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct RangeDeleteRecord {
+    seq: u64,
+    start: Vec<u8>,
+    end: Vec<u8>,
 }
 
 /// A table in a backup.
@@ -170,7 +181,27 @@ impl KeyspaceRecord {
             Compression::None => CompressionRecord::None,
             Compression::Zstd(level) => CompressionRecord::Zstd(level),
         });
-        KeyspaceRecord { name: keyspace.name.to_string(), policy, compression, tables }
+        let range_deletes = keyspace.range_deletes.iter().map(|delete| RangeDeleteRecord {
+            seq: delete.seq,
+            start: delete.start.to_vec(),
+            end: delete.end.to_vec(),
+        });
+        KeyspaceRecord {
+            name: keyspace.name.to_string(),
+            policy,
+            compression,
+            tables,
+            range_deletes: range_deletes.collect(),
+        }
+    }
+
+    /// What is gone of its tables by the range.
+    pub fn range_deletes(&self) -> impl Iterator<Item = RangeDelete> {
+        self.range_deletes.iter().map(|delete| RangeDelete {
+            seq: delete.seq,
+            start: delete.start.as_slice().into(),
+            end: delete.end.as_slice().into(),
+        })
     }
 
     /// What was chosen for it.

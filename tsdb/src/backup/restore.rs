@@ -200,5 +200,6 @@ fn fetch(
         }
         meter.file();
     }
+    keyspace.range_deletes().try_for_each(|delete| import.range_delete(delete))?;
     Ok(())
 }

@@ -64,6 +64,7 @@ fn table(word: &str) -> TableMeta {
         min_seq: 1,
         max_seq: 1,
         is_final: false,
+        clean_seq: 0,
         smallest: smallest.as_bytes().into(),
         largest: largest.as_bytes().into(),
     }

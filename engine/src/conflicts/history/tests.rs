@@ -63,6 +63,25 @@ fn only_writes_behind_the_snapshot_to_what_was_read_conflict() {
 }
 
 #[test]
+fn a_range_delete_conflicts_with_every_key_that_was_read_in_it() {
+    let mut history = History::new(&Budget::unlimited());
+    history.open(3);
+    put(&mut history, 4, b"x");
+    let mut batch = WriteBatch::new();
+    batch.delete_range(KEYSPACE, b"b", b"d");
+    history.record(5, &batch, LIMIT);
+    put(&mut history, 6, b"y");
+    let cases: [(&[u8], bool); 5] =
+        [(b"a", false), (b"b", true), (b"c", true), (b"d", false), (b"y", true)];
+    for (key, expected) in cases {
+        assert_eq!(conflicts(&history, &reads(key), 4), expected, "{key:?}");
+    }
+    let mut prefix = Reads::default();
+    prefix.add_range(KEYSPACE, Bounds::prefix(b"c"));
+    assert!(conflicts(&history, &prefix, 4) && !conflicts(&history, &prefix, 5));
+}
+
+#[test]
 fn nothing_is_kept_once_no_transaction_needs_it() {
     let budget = Budget::unlimited();
     let mut history = History::new(&budget);

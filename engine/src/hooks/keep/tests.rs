@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::hooks::Plain;
+use crate::range_delete::RangeDelete;
 
 const KINDS: [Kind; 3] = [Kind::Put, Kind::Delete, Kind::Merge];
 
@@ -13,10 +14,17 @@ struct Version {
     value: Vec<u8>,
 }
 
-/// What a reader at `snapshot` sees of `versions`, newest first: walks all of them, oldest first.
-fn read(versions: &[Version], snapshot: Seq) -> Option<Vec<u8>> {
+/// Below which number a reader at `snapshot` sees nothing of a key that `deletes` cover.
+fn hidden_below(deletes: &[Seq], snapshot: Seq) -> Seq {
+    deletes.iter().copied().filter(|seq| *seq <= snapshot).max().unwrap_or(0)
+}
+
+/// What a reader at `snapshot` sees of `versions`, newest first, of a key that range deletes with
+/// the numbers `deletes` cover: walks all of them, oldest first.
+fn read(versions: &[Version], deletes: &[Seq], snapshot: Seq) -> Option<Vec<u8>> {
+    let seen = hidden_below(deletes, snapshot)..=snapshot;
     let mut state: Option<Vec<u8>> = None;
-    for version in versions.iter().rev().filter(|version| version.seq <= snapshot) {
+    for version in versions.iter().rev().filter(|version| seen.contains(&version.seq)) {
         match version.kind {
             Kind::Put => state = Some(version.value.clone()),
             Kind::Delete => state = None,
@@ -31,7 +39,14 @@ fn append(_: &[u8], base: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
 }
 
 /// What `keep` leaves of `versions`.
-fn apply_keep(versions: &[Version], snapshots: &[Seq], is_bottom: bool) -> Vec<Version> {
+fn apply_keep(
+    versions: &[Version],
+    deletes: &[Seq],
+    snapshots: &[Seq],
+    is_bottom: bool,
+) -> Vec<Version> {
+    let is_left = |version: &&Version| !is_erased(deletes, snapshots, version.seq);
+    let versions: Vec<Version> = versions.iter().filter(is_left).cloned().collect();
     let states: Vec<_> = versions.iter().map(|version| (version.seq, version.kind)).collect();
     let mut kept = Vec::new();
     keep(&states, snapshots, is_bottom, &mut kept);
@@ -49,7 +64,12 @@ fn apply_keep(versions: &[Version], snapshots: &[Seq], is_bottom: bool) -> Vec<V
 }
 
 /// What `KeepMerge` leaves of `versions`, between two other keys.
-fn apply_merge(versions: &[Version], snapshots: &[Seq], is_bottom: bool) -> Vec<Version> {
+fn apply_merge(
+    versions: &[Version],
+    deletes: &[Seq],
+    snapshots: &[Seq],
+    is_bottom: bool,
+) -> Vec<Version> {
     struct Sink(Vec<(Vec<u8>, Version)>);
     impl EntrySink for Sink {
         fn put(
@@ -64,8 +84,14 @@ fn apply_merge(versions: &[Version], snapshots: &[Seq], is_bottom: bool) -> Vec<
             Ok(())
         }
     }
-    let context =
-        MergeContext { is_flush: false, is_bottom, is_final: false, snapshots: snapshots.to_vec() };
+    let delete = |seq: &Seq| RangeDelete { seq: *seq, start: (*b"b").into(), end: (*b"c").into() };
+    let context = MergeContext {
+        is_flush: false,
+        is_bottom,
+        is_final: false,
+        snapshots: snapshots.to_vec(),
+        range_deletes: Arc::new(RangeDeletes::new(deletes.iter().map(delete).collect(), snapshots)),
+    };
     let mut merge = KeepMerge::new(Arc::new(Plain::with_merge(append)), &context);
     let mut sink = Sink(Vec::new());
     let other = Version { seq: 5, kind: Kind::Put, value: b"other".to_vec() };
@@ -85,23 +111,41 @@ fn apply_merge(versions: &[Version], snapshots: &[Seq], is_bottom: bool) -> Vec<
 }
 
 /// What must hold of what is left: the same answers to every live reader, whatever lies below.
-fn check(versions: &[Version], snapshots: &[Seq], is_bottom: bool, below: &[Version]) {
-    let describe = || format!("{versions:?} at {snapshots:?} bottom {is_bottom} over {below:?}");
-    let left = apply_keep(versions, snapshots, is_bottom);
+fn check(
+    versions: &[Version],
+    deletes: &[Seq],
+    snapshots: &[Seq],
+    is_bottom: bool,
+    below: &[Version],
+) {
+    let describe =
+        || format!("{versions:?} {deletes:?} at {snapshots:?} bottom {is_bottom} over {below:?}");
+    let left = apply_keep(versions, deletes, snapshots, is_bottom);
     let newest_first = |left: &[Version]| left.windows(2).all(|pair| pair[0].seq > pair[1].seq);
     assert!(newest_first(&left), "{}: {left:?}", describe());
     assert!(left.len() <= snapshots.len() + 1, "{}: {left:?}", describe());
     let all = [versions, below].concat();
     let all_left = [&left, below].concat();
     for snapshot in snapshots.iter().copied().chain([Seq::MAX]) {
-        assert_eq!(read(&all, snapshot), read(&all_left, snapshot), "{}", describe());
+        let expected = read(&all, deletes, snapshot);
+        assert_eq!(expected, read(&all_left, deletes, snapshot), "{}", describe());
+        // A range delete with nothing older below it is no longer needed.
+        let is_needed = |delete: &&Seq| all_left.iter().any(|version| version.seq < **delete);
+        let needed: Vec<Seq> = deletes.iter().filter(is_needed).copied().collect();
+        assert_eq!(expected, read(&all_left, &needed, snapshot), "{}", describe());
     }
+    let is_seen = |version: &Version| {
+        let mut readers = snapshots.iter().copied().chain([Seq::MAX]);
+        readers.any(|at| (hidden_below(deletes, at)..=at).contains(&version.seq))
+    };
+    assert!(left.iter().all(is_seen), "{}: {left:?}", describe());
     if is_bottom {
         assert!(left.iter().all(|version| version.kind != Kind::Merge || left.len() > 1));
         let oldest = left.last();
         assert!(oldest.is_none_or(|version| version.kind == Kind::Put), "{}", describe());
     }
-    assert_eq!(apply_merge(versions, snapshots, is_bottom), left, "{}", describe());
+    let merged = apply_merge(versions, deletes, snapshots, is_bottom);
+    assert_eq!(merged, left, "{}", describe());
 }
 
 /// Every subset of `0..=places` with at most four members, as bits.
@@ -130,7 +174,7 @@ fn histories(count: u32, equal: u32) -> impl Iterator<Item = Vec<Version>> {
 }
 
 fn belows() -> Vec<Vec<Version>> {
-    let below = |kind, value: &[u8]| vec![Version { seq: 1, kind, value: value.to_vec() }];
+    let below = |kind, value: &[u8]| vec![Version { seq: 5, kind, value: value.to_vec() }];
     vec![vec![], below(Kind::Put, b"p"), below(Kind::Delete, b""), below(Kind::Merge, b"m")]
 }
 
@@ -139,12 +183,12 @@ fn readers_see_the_same_of_what_is_left_distinct_numbers() {
     for count in 0..=6 {
         for snapshots in snapshot_sets(count) {
             for versions in histories(count, 0) {
-                check(&versions, &snapshots, true, &[]);
+                check(&versions, &[], &snapshots, true, &[]);
                 // Below the longest histories one kind is enough: shorter ones meet them all.
                 let belows = belows();
                 let belows = if count == 6 { &belows[1..2] } else { &belows[..] };
                 for below in belows {
-                    check(&versions, &snapshots, false, below);
+                    check(&versions, &[], &snapshots, false, below);
                 }
             }
         }
@@ -157,9 +201,56 @@ fn readers_see_the_same_of_what_is_left_several_in_one_batch() {
         for equal in 1..1 << (count - 1) {
             for snapshots in snapshot_sets(count) {
                 for versions in histories(count, equal) {
-                    check(&versions, &snapshots, true, &[]);
+                    check(&versions, &[], &snapshots, true, &[]);
                     for below in &belows() {
-                        check(&versions, &snapshots, false, below);
+                        check(&versions, &[], &snapshots, false, below);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// At most `most` range deletes of a history, newest first: between its versions, and on both sides
+/// of what lies below it.
+fn delete_sets(count: u32, most: u32) -> impl Iterator<Item = Vec<Seq>> {
+    let between = (1..=count as Seq).map(|number| 10 * number + 5);
+    let places: Vec<Seq> = [3, 7].into_iter().chain(between).collect();
+    let sets = (1..1u32 << places.len()).filter(move |bits| bits.count_ones() <= most);
+    sets.map(move |bits| {
+        let chosen = (0..places.len()).rev().filter(|place| bits & 1 << place != 0);
+        chosen.map(|place| places[place]).collect()
+    })
+}
+
+#[test]
+fn readers_see_the_same_of_what_is_left_under_range_deletes() {
+    for count in 0..=6 {
+        for deletes in delete_sets(count, if count == 6 { 1 } else { 2 }) {
+            for snapshots in snapshot_sets(count) {
+                for versions in histories(count, 0) {
+                    check(&versions, &deletes, &snapshots, true, &[]);
+                    let belows = belows();
+                    let belows = if count >= 5 { &belows[3..4] } else { &belows[..] };
+                    for below in belows {
+                        check(&versions, &deletes, &snapshots, false, below);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where a version has the number of a range delete, it was written after it in one batch.
+#[test]
+fn a_range_delete_spares_what_follows_it_in_its_batch() {
+    for count in 1..=4 {
+        for snapshots in snapshot_sets(count) {
+            for versions in histories(count, 0) {
+                for version in &versions {
+                    check(&versions, &[version.seq], &snapshots, true, &[]);
+                    for below in &belows() {
+                        check(&versions, &[version.seq], &snapshots, false, below);
                     }
                 }
             }
@@ -169,8 +260,13 @@ fn readers_see_the_same_of_what_is_left_several_in_one_batch() {
 
 #[test]
 fn an_operand_without_an_operator_fails_the_job_instead_of_being_lost() {
-    let context =
-        MergeContext { is_flush: false, is_bottom: true, is_final: false, snapshots: vec![] };
+    let context = MergeContext {
+        is_flush: false,
+        is_bottom: true,
+        is_final: false,
+        snapshots: vec![],
+        range_deletes: Arc::default(),
+    };
     struct NoSink;
     impl EntrySink for NoSink {
         fn put(&mut self, _: &[u8], _: Seq, _: Kind, _: &[u8], _: Option<&[u8]>) -> Result<()> {

@@ -9,6 +9,7 @@ use crate::key::KeyspaceId;
 use crate::manifest::edit::Change;
 use crate::manifest::{Place, TableMeta};
 use crate::options::{Leveled, Policy, Tiered};
+use crate::range_delete::RangeDelete;
 
 const STORE: u128 = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
 
@@ -41,9 +42,14 @@ fn table(number: u64, key: &str) -> TableMeta {
         min_seq: 7,
         max_seq: 300,
         is_final: number.is_multiple_of(2),
+        clean_seq: 0,
         smallest: key.as_bytes().into(),
         largest: format!("{key}z").as_bytes().into(),
     }
+}
+
+fn range_delete(seq: u64) -> RangeDelete {
+    RangeDelete { seq, start: (*b"k").into(), end: (*b"m").into() }
 }
 
 fn edit(reason: &str, changes: Vec<Change>) -> Edit {
@@ -73,6 +79,15 @@ fn edits() -> Vec<Edit> {
                 Change::RemoveTable(a, FileNumber(10)),
                 Change::AddTable(a, place(6, 0), table(12, "k")),
                 Change::AddTable(b, place(0, 3), table(13, "")),
+            ],
+        ),
+        edit(
+            "range deletes",
+            vec![
+                Change::AddRangeDelete(a, range_delete(400)),
+                Change::AddRangeDelete(a, range_delete(401)),
+                Change::DropRangeDelete(a, range_delete(400)),
+                Change::AddTable(a, place(0, 2), TableMeta { clean_seq: 401, ..table(14, "k") }),
             ],
         ),
         edit("drop", vec![Change::DropKeyspace(b)]),
@@ -286,7 +301,7 @@ fn an_imported_table_keeps_the_number_it_was_written_under() {
     edit.encode(&mut bytes);
     assert_eq!(Edit::decode(&bytes).unwrap(), edit);
     let flags = bytes.iter().rposition(|byte| *byte == 3).expect("final and imported");
-    bytes[flags] = 7;
+    bytes[flags] = 3 | 128;
     assert!(Edit::decode(&bytes).is_err(), "a flag of a later version");
 }
 

@@ -1,0 +1,409 @@
+//! Range deletes on the way through a store: reads, snapshots, flush, compaction, reopening.
+
+use super::*;
+
+use crate::manifest::edit::Change;
+
+fn delete_range(store: &Store, keyspace: &Keyspace, start: &str, end: &str) {
+    let mut batch = WriteBatch::new();
+    batch.delete_range(keyspace.id, start.as_bytes(), end.as_bytes());
+    let _ = store.write(&batch, WriteOptions::default()).unwrap();
+}
+
+/// A store without compactions of its own, and a keyspace in it.
+fn open(fs: &Arc<dyn Fs>) -> (Store, Keyspace) {
+    let lazy = crate::options::Leveled { runs0_trigger: 100, ..Default::default() };
+    let options = Options { policy: Policy::Leveled(lazy), ..options(fs) };
+    let store = Store::open(options).unwrap();
+    let keyspace = store.create_keyspace("kv/a", KeyspaceOptions::default()).unwrap();
+    (store, keyspace)
+}
+
+fn live(store: &Store) -> usize {
+    let manifest = store.kernel().manifest.lock();
+    let keyspaces = manifest.state().keyspaces.values();
+    keyspaces.map(|keyspace| keyspace.range_deletes.len()).sum()
+}
+
+fn compact(store: &Store) {
+    store.compact(None, CompactOptions::default(), &|| false).unwrap();
+}
+
+fn at<'a>(snapshot: &'a Snapshot) -> ScanOptions<'a> {
+    ScanOptions { snapshot: Some(snapshot), ..ScanOptions::default() }
+}
+
+fn is_sound(store: &Store) {
+    let report = store.check(true, &|_, _| {}).unwrap();
+    assert!(report.findings.is_empty(), "{report:?}");
+}
+
+#[test]
+fn a_range_goes_wherever_its_keys_lie() {
+    let fs = sim();
+    let (store, a) = open(&fs);
+    for key in ["a", "b", "c", "d"] {
+        put(&store, &a, key, "old");
+    }
+    store.flush(None).unwrap();
+    put(&store, &a, "b", "new");
+    delete_range(&store, &a, "b", "d");
+    put(&store, &a, "c", "again");
+    let expected = [("a", "old"), ("c", "again"), ("d", "old")];
+    let expected = expected.map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let check = |store: &Store, when: &str| {
+        assert_eq!(scan(store, &a, ScanOptions::default()), expected, "{when}");
+        let mut back = scan(store, &a, ScanOptions { reverse: true, ..ScanOptions::default() });
+        back.reverse();
+        assert_eq!(back, expected, "{when}");
+        assert_eq!(get(store, &a, "b"), None, "{when}");
+        assert_eq!(get(store, &a, "c").as_deref(), Some("again"), "{when}");
+        let values = store.multi_get(a.id, &[b"c", b"b", b"a"], None).unwrap();
+        let values: Vec<_> = values.iter().map(Option::as_deref).collect();
+        assert_eq!(values, [Some(&b"again"[..]), None, Some(b"old")], "{when}");
+        let len = |key: &[u8]| store.get_with(a.id, key, None, <[u8]>::len).unwrap();
+        assert_eq!((len(b"b"), len(b"c"), len(b"d")), (None, Some(5), Some(3)), "{when}");
+        let mut walk = store.scan(a.id, ScanOptions::default()).unwrap();
+        assert!(walk.seek(b"b").unwrap() && walk.key() == b"c", "{when}");
+        assert!(walk.seek_before(b"c").unwrap() && walk.key() == b"a", "{when}");
+        is_sound(store);
+    };
+    check(&store, "unflushed");
+    drop(store);
+    let (store, _) = open(&fs);
+    check(&store, "after replay");
+    store.flush(None).unwrap();
+    check(&store, "flushed");
+    assert_eq!(live(&store), 1, "the older table holds b and c");
+    drop(store);
+    let (store, _) = open(&fs);
+    check(&store, "flushed and reopened");
+    compact(&store);
+    check(&store, "compacted");
+    assert_eq!(live(&store), 0, "nothing older is left");
+    let tables = store.view(a.id).unwrap().tables();
+    assert_eq!(tables.iter().map(|table| table.entries).sum::<u64>(), 3);
+}
+
+#[test]
+fn in_a_batch_later_operations_win() {
+    let fs = sim();
+    let (store, a) = open(&fs);
+    put(&store, &a, "m", "below");
+    let mut batch = WriteBatch::new();
+    batch.put(a.id, b"k", b"before");
+    batch.merge(a.id, b"m", b"+before");
+    batch.delete_range(a.id, b"a", b"z");
+    batch.put(a.id, b"l", b"after");
+    batch.merge(a.id, b"m", b"+after");
+    let _ = store.write(&batch, WriteOptions::default()).unwrap();
+    let expected = [("l".to_owned(), "after".to_owned()), ("m".to_owned(), "+after".to_owned())];
+    assert_eq!(scan(&store, &a, ScanOptions::default()), expected);
+    drop(store);
+    let (store, a) = open(&fs);
+    assert_eq!(scan(&store, &a, ScanOptions::default()), expected, "replayed");
+    store.flush(None).unwrap();
+    assert_eq!(scan(&store, &a, ScanOptions::default()), expected, "flushed");
+}
+
+#[test]
+fn ranges_that_are_none_are_refused() {
+    let fs = sim();
+    let (store, a) = open(&fs);
+    for (start, end) in [("b", "a"), ("a", "a"), ("", "")] {
+        let mut batch = WriteBatch::new();
+        batch.delete_range(a.id, start.as_bytes(), end.as_bytes());
+        let error = store.write(&batch, WriteOptions::default()).unwrap_err();
+        assert!(matches!(error, Error::Invalid { .. }), "{error}");
+    }
+    let mut batch = WriteBatch::new();
+    batch.delete_range(a.id, b"a", &vec![b'z'; store.options().key_bytes_max + 2]);
+    let error = store.write(&batch, WriteOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Limit { .. }), "{error}");
+    put(&store, &a, "k", "v");
+    delete_range(&store, &a, "", "z");
+    assert_eq!(get(&store, &a, "k"), None);
+}
+
+/// A snapshot keeps what a later range delete hides, through flush and compaction, and what was
+/// kept for it does not come back when it goes.
+#[test]
+fn a_snapshot_outlives_a_range_delete() {
+    let fs = sim();
+    let (store, a) = open(&fs);
+    put(&store, &a, "a", "1");
+    put(&store, &a, "b", "1");
+    store.flush(None).unwrap();
+    put(&store, &a, "b", "2");
+    let before = store.snapshot();
+    delete_range(&store, &a, "a", "z");
+    let between = store.snapshot();
+    put(&store, &a, "b", "3");
+    let old = [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())];
+    let new = [("b".to_owned(), "3".to_owned())];
+    for step in ["unflushed", "flushed", "compacted"] {
+        match step {
+            "flushed" => store.flush(None).unwrap(),
+            "compacted" => compact(&store),
+            _ => {}
+        }
+        assert_eq!(scan(&store, &a, at(&before)), old, "{step}");
+        assert_eq!(scan(&store, &a, at(&between)), [], "{step}");
+        assert_eq!(scan(&store, &a, ScanOptions::default()), new, "{step}");
+        for (snapshot, expected) in [(&before, Some("2")), (&between, None)] {
+            let found = store.get(a.id, b"b", Some(snapshot)).unwrap();
+            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{step}");
+        }
+    }
+    assert_eq!(live(&store), 1, "it still hides what the snapshot sees");
+    drop((before, between));
+    assert_eq!(scan(&store, &a, ScanOptions::default()), new);
+    compact(&store);
+    assert_eq!(scan(&store, &a, ScanOptions::default()), new);
+    assert_eq!(live(&store), 0);
+}
+
+/// A compaction that began before a range delete was flushed writes what the delete hides. It must
+/// stay hidden, and the delete must stay, until another compaction drops it.
+#[test]
+fn a_running_compaction_brings_nothing_back() {
+    use crate::compaction::InFlight;
+    use crate::compaction::pick::pick_all;
+    let fs = sim();
+    let (store, a) = open(&fs);
+    for round in ["1", "2"] {
+        put(&store, &a, "a", round);
+        put(&store, &a, "k", round);
+        store.flush(None).unwrap();
+    }
+    let kernel = store.kernel();
+    let keyspace = kernel.keyspace(a.id).unwrap();
+    let version = keyspace.picture().version.clone();
+    let policy = Policy::default();
+    let plan = pick_all(a.id, &version.summary(), &policy, &InFlight::default(), false).unwrap();
+    let claim = kernel.schedule.lock().in_flight.claim(a.id, &plan);
+    // Between its plan and its end: a delete is written and flushed.
+    delete_range(&store, &a, "k", "l");
+    store.flush(None).unwrap();
+    assert_eq!((get(&store, &a, "k"), live(&store)), (None, 1));
+    kernel.compact(&keyspace, &version, &plan, true, &|| false).unwrap();
+    kernel.release(&keyspace, claim, true);
+    assert_eq!(get(&store, &a, "k"), None, "the output holds it, hidden");
+    assert_eq!(live(&store), 1);
+    drop((version, keyspace));
+    drop(store);
+    let (store, a) = open(&fs);
+    assert_eq!(get(&store, &a, "k"), None);
+    compact(&store);
+    assert_eq!((get(&store, &a, "k"), live(&store)), (None, 0));
+    assert_eq!(get(&store, &a, "a").as_deref(), Some("2"));
+}
+
+/// A range delete stays while a deep level holds something older, whatever happens above.
+#[test]
+fn an_old_table_in_a_deep_level_stays_hidden() {
+    let fs = sim();
+    let (store, a) = open(&fs);
+    put(&store, &a, "b", "old");
+    put(&store, &a, "x", &"old".repeat(2000));
+    compact(&store);
+    assert_eq!(store.view(a.id).unwrap().tables().len(), 1);
+    delete_range(&store, &a, "a", "c");
+    for round in ["1", "2", "3"] {
+        put(&store, &a, "d", round);
+        store.flush(None).unwrap();
+    }
+    assert_eq!((get(&store, &a, "b"), live(&store)), (None, 1));
+    // The young runs are merged among themselves; the old one is left where it lies.
+    let tiered = crate::options::Tiered { merge_runs_min: 3, ..Default::default() };
+    store.set_policy(a.id, Policy::Tiered(tiered)).unwrap();
+    assert_eq!(store.view(a.id).unwrap().tables().len(), 2);
+    assert_eq!((get(&store, &a, "b"), live(&store)), (None, 1));
+    compact(&store);
+    assert_eq!((get(&store, &a, "b"), live(&store)), (None, 0));
+    assert_eq!(get(&store, &a, "x").map(|value| value.len()), Some(6000));
+}
+
+/// Operands above a range delete are not folded onto what it hides, nor onto nothing while a newer
+/// value may lie below.
+#[test]
+fn operands_are_cut_at_a_range_delete() {
+    let fs = sim();
+    let (store, a) = open(&fs);
+    let merge = |operand: &str| {
+        let mut batch = WriteBatch::new();
+        batch.merge(a.id, b"k", operand.as_bytes());
+        let _ = store.write(&batch, WriteOptions::default()).unwrap();
+    };
+    put(&store, &a, "k", "base");
+    merge("+1");
+    store.flush(None).unwrap();
+    delete_range(&store, &a, "a", "z");
+    merge("+2");
+    assert_eq!(get(&store, &a, "k").as_deref(), Some("+2"));
+    store.flush(None).unwrap();
+    merge("+3");
+    assert_eq!(get(&store, &a, "k").as_deref(), Some("+2+3"));
+    store.flush(None).unwrap();
+    assert_eq!(scan(&store, &a, ScanOptions::default())[0].1, "+2+3");
+    compact(&store);
+    assert_eq!(get(&store, &a, "k").as_deref(), Some("+2+3"));
+}
+
+#[test]
+fn hidden_tables_go_unread() {
+    let fs = sim();
+    let (store, a) = open(&fs);
+    for index in 0..3000 {
+        put(&store, &a, &format!("{index:05}"), &"x".repeat(50));
+    }
+    store.flush(None).unwrap();
+    let count = || store.view(a.id).unwrap().tables().len();
+    assert!(count() > 4);
+    let snapshot = store.snapshot();
+    delete_range(&store, &a, "00100", "1");
+    store.flush(None).unwrap();
+    let with_snapshot = count();
+    assert!(with_snapshot > 4, "a snapshot sees them");
+    drop(snapshot);
+    let read =
+        || -> u64 { store.metrics().compactions.iter().map(|(_, sum)| sum.read_bytes).sum() };
+    let read_before = read();
+    put(&store, &a, "9", "");
+    store.flush(None).unwrap();
+    assert_eq!(count(), 2, "the one that is in part outside the range, and the new one");
+    assert_eq!(read(), read_before);
+    assert_eq!(scan(&store, &a, ScanOptions::default()).len(), 101);
+    delete_range(&store, &a, "", "9");
+    store.flush(None).unwrap();
+    assert_eq!((count(), live(&store)), (1, 0));
+    is_sound(&store);
+}
+
+#[test]
+fn a_scan_over_deleted_keys_is_a_few_seeks() {
+    let fs = sim();
+    let (store, a) = open(&fs);
+    for index in 0..4000 {
+        put(&store, &a, &format!("{index:05}"), &"x".repeat(50));
+    }
+    store.flush(None).unwrap();
+    compact(&store);
+    let snapshot = store.snapshot(); // keeps the tables from going whole
+    delete_range(&store, &a, "00010", "03990");
+    put(&store, &a, "01000", "new");
+    for is_flushed in [false, true] {
+        if is_flushed {
+            store.flush(None).unwrap();
+        }
+        for reverse in [false, true] {
+            let before = store.metrics().cache;
+            let found = scan(&store, &a, ScanOptions { reverse, ..ScanOptions::default() });
+            assert_eq!(found.len(), 21);
+            let after = store.metrics().cache;
+            let blocks = after.hits + after.misses - before.hits - before.misses;
+            assert!(blocks < 30, "{blocks} blocks looked at");
+        }
+    }
+    assert_eq!(scan(&store, &a, at(&snapshot)).len(), 4000);
+}
+
+#[test]
+fn a_copy_takes_its_range_deletes_along() {
+    let fs = sim();
+    let (store, a) = open(&fs);
+    put(&store, &a, "a", "1");
+    put(&store, &a, "b", "1");
+    store.flush(None).unwrap();
+    delete_range(&store, &a, "b", "c");
+    let export = store.begin_export(&|_| true).unwrap().wait(&|| false).unwrap();
+    assert_eq!(export.keyspaces[0].range_deletes.len(), 1);
+    let mut import = store.begin_import().unwrap();
+    let delete = export.keyspaces[0].range_deletes[0].clone();
+    assert!(import.range_delete(delete.clone()).is_err(), "before its keyspace");
+    import.keyspace("kv/b", KeyspaceOptions::default()).unwrap();
+    for table in &export.keyspaces[0].tables {
+        let (path, is_final) = (table.path().to_owned(), table.meta().is_final);
+        let source = TableSource { path, place: table.place, is_final };
+        import.table(&source, Transfer::Copy, &mut |_| Ok(())).unwrap();
+    }
+    import.range_delete(delete).unwrap();
+    let b = import.commit(&[], export.seq, "test").unwrap().pop().unwrap();
+    let expected = [("a".to_owned(), "1".to_owned())];
+    assert_eq!(scan(&store, &b, ScanOptions::default()), expected);
+    store.checkpoint(Path::new("/copy"), &|| false).unwrap();
+    drop(store);
+    let mut options = options(&fs);
+    options.dir = "/copy".into();
+    let copy = Store::open(options).unwrap();
+    for name in ["kv/a", "kv/b"] {
+        let keyspace = copy.keyspace(name).unwrap();
+        assert_eq!(scan(&copy, &keyspace, ScanOptions::default()), expected, "{name}");
+    }
+}
+
+/// Without its range deletes a keyspace would show what was deleted. Damage of any byte of their
+/// record is found, and the store does not open.
+#[test]
+fn damage_of_a_range_delete_in_the_manifest_is_found() {
+    let sim = SimFs::new(1);
+    let fs: Arc<dyn Fs> = Arc::new(sim.clone());
+    let (store, a) = open(&fs);
+    put(&store, &a, "secret", "1");
+    put(&store, &a, "other", "1");
+    store.flush(None).unwrap();
+    delete_range(&store, &a, "secret", "secret-end");
+    store.flush(None).unwrap();
+    assert_eq!(live(&store), 1);
+    let name = crate::manifest::manifest_name(store.kernel().manifest.lock().number().unwrap());
+    store.close().unwrap();
+    drop(store);
+    let path = Path::new("/db").join(name);
+    let bytes = sim.bytes(&path).unwrap();
+    let of = |needle: &[u8]| bytes.windows(needle.len()).rposition(|at| at == needle).unwrap();
+    let (from, to) = (of(b"\x06secret\x0asecret-end") - 3, of(b"secret-end") + 10);
+    for at in from..to {
+        for bit in 0..8 {
+            sim.flip_bit(&path, at as u64, bit);
+            let error = Store::open(options(&fs)).map(drop).unwrap_err();
+            assert!(error.is_corrupt(), "byte {at}: {error}");
+            sim.flip_bit(&path, at as u64, bit);
+        }
+    }
+    let (store, a) = open(&fs);
+    assert_eq!(get(&store, &a, "secret"), None);
+}
+
+/// A record that is whole but makes no sense is refused as well.
+#[test]
+fn edits_of_range_deletes_that_do_not_fit_are_refused() {
+    use crate::manifest::{Edit, ManifestState};
+    use crate::range_delete::{RangeDelete, Settled};
+    let delete = |seq: u64| RangeDelete { seq, start: (*b"a").into(), end: (*b"b").into() };
+    let settle = |added: &[u64], dropped: &[u64]| {
+        let list = |seqs: &[u64]| seqs.iter().map(|seq| delete(*seq)).collect();
+        let mut edit = Edit::new(1, "test");
+        let settled = Settled { added: list(added), dropped: list(dropped) };
+        edit.settle_range_deletes(KeyspaceId(1), &settled);
+        edit
+    };
+    let mut state = ManifestState::default();
+    assert!(state.clone().apply(&settle(&[5], &[])).is_err(), "no such keyspace");
+    let mut create = Edit::new(1, "create");
+    create.add_keyspace(KeyspaceId(1), "kv/a".into(), None, None);
+    state.apply(&create).unwrap();
+    state.apply(&settle(&[5], &[])).unwrap();
+    assert!(state.clone().apply(&settle(&[5], &[])).is_err(), "twice");
+    assert!(state.clone().apply(&settle(&[], &[6])).is_err(), "one that is not there");
+    state.apply(&settle(&[], &[5])).unwrap();
+    for (seq, start, end) in [(0, "a", "b"), (5, "b", "a"), (5, "a", "a")] {
+        let bad = RangeDelete { seq, start: start.as_bytes().into(), end: end.as_bytes().into() };
+        let settled = Settled { added: vec![bad], dropped: vec![] };
+        let mut edit = Edit::new(1, "test");
+        edit.settle_range_deletes(KeyspaceId(1), &settled);
+        assert!(matches!(edit.changes()[0], Change::AddRangeDelete(..)));
+        let mut bytes = Vec::new();
+        edit.encode(&mut bytes);
+        assert!(Edit::decode(&bytes).is_err(), "{start}..{end} at {seq}");
+    }
+}
