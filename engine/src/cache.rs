@@ -19,6 +19,7 @@ mod counters;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use quick_cache::sync::{Cache as QuickCache, GuardResult};
@@ -43,10 +44,16 @@ pub struct Cache(Arc<Inner>);
 struct Inner {
     blocks: QuickCache<BlockKey, Arc<BlockBytes>, BlockWeighter, DefaultHashBuilder, OnEvict>,
     files: QuickCache<FileNumber, Arc<dyn File>, UnitWeighter>,
-    bytes_max: u64,
+    bytes_max: AtomicU64,
     pinned_bytes: Mutex<u64>,
     budget: Budget,
     counters: Arc<Counters>,
+}
+
+impl Inner {
+    fn bytes_max(&self) -> u64 {
+        self.bytes_max.load(Ordering::Relaxed)
+    }
 }
 
 type BlockKey = (FileNumber, u64);
@@ -120,11 +127,18 @@ impl Cache {
                 OnEvict(counters.clone()),
             ),
             files: QuickCache::new(files_max.max(1)),
-            bytes_max,
+            bytes_max: AtomicU64::new(bytes_max),
             pinned_bytes: Mutex::new(0),
             budget,
             counters,
         }))
+    }
+
+    /// Changes how much it holds. What is over is evicted; pins stay while their tables are open.
+    pub fn set_bytes_max(&self, bytes_max: u64) {
+        let pinned = self.0.pinned_bytes.lock();
+        self.0.bytes_max.store(bytes_max, Ordering::Relaxed);
+        self.0.blocks.set_capacity(bytes_max.saturating_sub(*pinned));
     }
 
     /// The block at `offset` of `file`, from memory or by `load`, which then enters the cache.
@@ -166,12 +180,12 @@ impl Cache {
         block.charge.as_ref()?;
         let bytes = block.held_bytes();
         let mut pinned = self.0.pinned_bytes.lock();
-        if *pinned + bytes > self.0.bytes_max / 2 {
+        if *pinned + bytes > self.0.bytes_max() / 2 {
             return None;
         }
         *pinned += bytes;
         self.0.blocks.remove(&(file, offset));
-        self.0.blocks.set_capacity(self.0.bytes_max - *pinned);
+        self.0.blocks.set_capacity(self.0.bytes_max().saturating_sub(*pinned));
         Some(Pin { cache: self.clone(), bytes })
     }
 
@@ -230,7 +244,7 @@ impl Drop for Pin {
         let inner = &self.cache.0;
         let mut pinned = inner.pinned_bytes.lock();
         *pinned -= self.bytes;
-        inner.blocks.set_capacity(inner.bytes_max - *pinned);
+        inner.blocks.set_capacity(inner.bytes_max().saturating_sub(*pinned));
     }
 }
 

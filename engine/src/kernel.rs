@@ -46,7 +46,8 @@ use crate::levels::Graveyard;
 use crate::manifest::Manifest;
 use crate::manifest::log::FileNumbers;
 use crate::metrics::Counters;
-use crate::options::{Background, Options};
+use crate::options::runtime::Runtime;
+use crate::options::{Background, Options, RuntimeOptions};
 use crate::publish::Publisher;
 use crate::snapshot::Snapshots;
 use crate::wal::{LogPosition, Wal, WalMetrics};
@@ -197,7 +198,10 @@ impl Memory {
 
 /// What all parts of an open store share.
 pub(crate) struct Kernel {
+    /// As they were at the open.
     pub options: Options,
+    /// Of these, what may have changed since.
+    pub runtime: Runtime,
     pub numbers: Arc<FileNumbers>,
     pub cache: Cache,
     pub graveyard: Arc<Graveyard>,
@@ -247,7 +251,9 @@ impl Kernel {
             wal_checked: LogPosition::default(),
             history: History::new(&options.budget),
         };
+        let runtime = Runtime::new(RuntimeOptions::of(&options));
         Arc::new(Kernel {
+            runtime,
             graveyard: Graveyard::new(options.fs.clone(), &options.dir, wake),
             numbers,
             cache,
@@ -361,7 +367,7 @@ impl Kernel {
     pub fn seal_largest(&self, reason: FlushReason) {
         // One is enough: what a second sealed would be small.
         let Some(_sealing) = self.sealing.try_lock() else { return };
-        while self.memory.active() > self.options.memtable_bytes_max {
+        while self.memory.active() > self.runtime.memtable_bytes_max() {
             let Some(keyspace) = self.largest() else { return };
             self.seal(&keyspace, reason);
         }
@@ -381,10 +387,11 @@ impl Kernel {
         let due: Vec<_> = {
             let commits = self.commits.lock();
             let end = self.wal().end().0;
+            let bytes_max = self.runtime.all().wal_bytes_max;
             let is_due = |keyspace: &&Arc<KeyspaceState>| {
-                keyspace.active().is_some_and(|slot| {
-                    end.saturating_sub(slot.first_position.0) > self.options.wal_bytes_max
-                })
+                keyspace
+                    .active()
+                    .is_some_and(|slot| end.saturating_sub(slot.first_position.0) > bytes_max)
             };
             let mut due: Vec<_> = commits.dirty.values().filter(is_due).cloned().collect();
             due.sort_by_key(|keyspace| keyspace.id);

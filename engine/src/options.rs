@@ -3,6 +3,7 @@
 //! Options come from the process. Nothing here is read from a file and nothing is global.
 
 pub mod policy;
+pub mod runtime;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::hooks::{Hooks, Plain};
 use crate::memtable::MemtableKind;
 
 pub use policy::{LazyLeveled, Leveled, Policy, Tiered, TimeWindow};
+pub use runtime::RuntimeOptions;
 
 /// Finds the hooks of a keyspace by its name, when it is created and at every open.
 pub trait HookResolver: Send + Sync + std::fmt::Debug {
@@ -39,6 +41,11 @@ pub enum Durability {
     Interval,
     /// After its log record was handed to the operating system: survives a crash of the process.
     Os,
+}
+
+impl Durability {
+    /// All of them.
+    pub const ALL: [Durability; 3] = [Durability::Always, Durability::Interval, Durability::Os];
 }
 
 /// How one write is done.

@@ -35,7 +35,7 @@ use crate::keyspace::{FlushReason, Keyspace, KeyspaceState, MemtableSlot};
 use crate::levels::{TableFile, Version};
 use crate::manifest::log::{CURRENT, FileNumbers, load, manifest_name};
 use crate::manifest::{KeyspaceRecord, Manifest};
-use crate::options::{Background, Options};
+use crate::options::{Background, Options, RuntimeOptions};
 use crate::range_delete::RangeDeletes;
 use crate::wal::{self, LogPosition, Replay, ReplayOptions, Wal, WalOptions};
 use crate::{Error, Result};
@@ -89,10 +89,7 @@ fn check_options(options: &Options) -> Result<()> {
     if options.background == Background::Threads(0) {
         return invalid("background threads: at least one");
     }
-    if options.memtable_bytes_hard < options.memtable_bytes_max {
-        return invalid("memtable_bytes_hard is below memtable_bytes_max");
-    }
-    Ok(())
+    RuntimeOptions::of(options).check()
 }
 
 fn lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn crate::fs::LockGuard>> {

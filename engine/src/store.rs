@@ -23,7 +23,7 @@ pub use crate::kernel::{
     Commit, Export, ExportedKeyspace, ExportedTable, Import, PendingExport, ScanOptions,
     TableSource, Transfer,
 };
-pub use crate::options::WriteOptions;
+pub use crate::options::{RuntimeOptions, WriteOptions};
 pub use crate::recovery::OpenProgress;
 pub use crate::transaction::{Isolation, Transaction, TransactionIterator, TransactionOptions};
 
@@ -84,7 +84,24 @@ impl Store {
         &self.0.0
     }
 
-    /// The options it was opened with.
+    /// Changes options while the store is open; `change` is given those of now. Which may change, and
+    /// from when on that counts, is told at [`RuntimeOptions`]. Gives all of them as they are then.
+    ///
+    /// # Errors
+    /// `Invalid` when the outcome would not do; nothing is changed then.
+    pub fn set_options(&self, change: impl FnOnce(&mut RuntimeOptions)) -> Result<RuntimeOptions> {
+        let options = self.kernel().set_options(change)?;
+        self.kernel().run_due_inline();
+        Ok(options)
+    }
+
+    /// The options that may change, as they are now.
+    pub fn runtime_options(&self) -> RuntimeOptions {
+        let compaction_bytes_per_s = self.kernel().rate.bytes_per_s();
+        RuntimeOptions { compaction_bytes_per_s, ..self.kernel().runtime.all() }
+    }
+
+    /// The options it was opened with. Some may have changed since: [`Store::runtime_options`].
     pub fn options(&self) -> &Options {
         &self.kernel().options
     }

@@ -101,7 +101,7 @@ impl Kernel {
         guard: Option<&Guard<'_>>,
     ) -> Result<Commit> {
         self.check_writable()?;
-        let durability = durability.unwrap_or(self.options.durability);
+        let durability = durability.unwrap_or_else(|| self.runtime.durability());
         let mut touched = self.check_batch(batch)?;
         if touched.is_empty() {
             guard.map_or(Ok(()), |guard| guard.check(&self.commits.lock()))?;
@@ -186,7 +186,8 @@ impl Kernel {
     /// Delays the write while compactions of a keyspace it touches are behind.
     fn pace(self: &Arc<Self>, touched: &[Touched]) {
         let runs = touched.iter().map(|touched| touched.keyspace.runs0()).max().unwrap_or(0);
-        if runs < self.options.runs0_slow {
+        let slow = self.runtime.runs0_slow();
+        if runs < slow {
             return;
         }
         if self.is_inline() {
@@ -194,7 +195,7 @@ impl Kernel {
             return;
         }
         let start = self.options.clock.monotonic_ns();
-        let delay_ms = (runs - self.options.runs0_slow + 1) as u64;
+        let delay_ms = (runs - slow + 1) as u64;
         let seen = self.signal.now();
         self.signal.wait(seen, Duration::from_millis(delay_ms.min(DELAY_MS_MAX)));
         let waited = self.options.clock.monotonic_ns().saturating_sub(start);
@@ -210,10 +211,10 @@ impl Kernel {
         let has_room = || {
             let (others, room) = self.memory.enter(bytes);
             let total = self.memory.total();
-            let is_within = total + others + bytes <= self.options.memtable_bytes_hard;
+            let is_within = total + others + bytes <= self.runtime.memtable_bytes_hard();
             // When the process is over its budget, memtables give what they can; and an empty
             // store takes any batch within its limit.
-            let is_lean = total <= self.options.memtable_bytes_max / 4;
+            let is_lean = total <= self.runtime.memtable_bytes_max() / 4;
             let has_room = total + others == 0
                 || is_within && (is_lean || budget.total_bytes() <= budget.limit_bytes());
             if has_room {
@@ -240,7 +241,7 @@ impl Kernel {
     }
 
     fn stall(self: &Arc<Self>, has_room: &dyn Fn() -> bool) -> Result<()> {
-        let slice = Duration::from_millis(self.options.stall_ms_max / STALL_SLICES);
+        let slice = Duration::from_millis(self.runtime.stall_ms_max() / STALL_SLICES);
         for _ in 0..STALL_SLICES {
             let seen = self.signal.now();
             self.check_writable()?;
@@ -265,7 +266,8 @@ impl Kernel {
             return Ok(());
         }
         self.counters.busy.fetch_add(1, Ordering::Relaxed);
-        Err(Error::Busy { reason: "flushes are behind", retry_after_ms: self.options.stall_ms_max })
+        let retry_after_ms = self.runtime.stall_ms_max();
+        Err(Error::Busy { reason: "flushes are behind", retry_after_ms })
     }
 
     /// Gives the batch its number and its place in the log; says whether it is time to look at
@@ -298,7 +300,7 @@ impl Kernel {
         };
         commits.last_seq = seq;
         if commits.history.is_recording() {
-            commits.history.record(seq, batch, self.options.transaction_history_bytes);
+            commits.history.record(seq, batch, self.runtime.transaction_history_bytes());
         }
         for touched in touched.iter() {
             let slot = touched.slot.as_ref().expect("just set");
@@ -382,7 +384,7 @@ impl Applied<'_> {
             }
         }
         self.kernel.publisher.publish(self.seq);
-        let is_full = active_bytes > self.kernel.options.memtable_bytes_max;
+        let is_full = active_bytes > self.kernel.runtime.memtable_bytes_max();
         std::mem::forget(self);
         is_full
     }

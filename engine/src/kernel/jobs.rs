@@ -174,12 +174,12 @@ impl Kernel {
         is_final: bool,
         is_bottom: bool,
     ) -> OutputOptions {
-        let options = &self.options;
+        let options = self.runtime.all();
         let default: Compression =
             if is_bottom { options.compression_last } else { options.compression_upper };
         OutputOptions {
-            fs: options.fs.clone(),
-            dir: options.dir.clone(),
+            fs: self.options.fs.clone(),
+            dir: self.options.dir.clone(),
             numbers: self.numbers.clone(),
             table: TableOptions {
                 block_bytes: options.block_bytes,
@@ -295,6 +295,6 @@ impl Kernel {
             // One stays free for flushes, unless there is but one.
             Background::Threads(count) => count.saturating_sub(1).max(1),
         };
-        self.options.compactions_max.min(threads)
+        self.runtime.all().compactions_max.min(threads)
     }
 }

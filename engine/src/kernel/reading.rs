@@ -148,7 +148,7 @@ impl Kernel {
             wal_bytes: segments.iter().map(|segment| segment.bytes).sum(),
             manifest_bytes: self.manifest.lock().bytes(),
             flushes_running: self.schedule.lock().flushing() as u64,
-            cache_capacity_bytes: self.options.cache_bytes,
+            cache_capacity_bytes: self.runtime.all().cache_bytes,
             read_only: self.failure.get().map(|cause| Error::clone(cause)),
             ..StoreMetrics::new(self.wal_metrics.read(), self.cache.stats())
         };

@@ -12,7 +12,7 @@ use crate::key::KeyspaceId;
 use crate::keyspace::{FlushReason, Keyspace, KeyspaceState, MemtableSlot};
 use crate::levels::Version;
 use crate::manifest::edit::{CommittedEdit, Edit};
-use crate::options::{KeyspaceOptions, Policy};
+use crate::options::{KeyspaceOptions, Policy, RuntimeOptions};
 use crate::{Error, Result};
 
 /// How long a waiting call sleeps between two looks, should it miss a signal.
@@ -135,6 +135,29 @@ impl Kernel {
         Ok(())
     }
 
+    /// Changes what the store goes by, and does at once what follows from it.
+    pub fn set_options(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut RuntimeOptions),
+    ) -> Result<RuntimeOptions> {
+        self.check_open()?;
+        let (before, after) = self.runtime.change(|options| {
+            // It has a call of its own, too.
+            options.compaction_bytes_per_s = self.rate.bytes_per_s();
+            change(options);
+        })?;
+        if after.cache_bytes != before.cache_bytes {
+            self.cache.set_bytes_max(after.cache_bytes);
+        }
+        self.rate.set(after.compaction_bytes_per_s);
+        if self.check_writable().is_ok() {
+            self.seal_largest(FlushReason::Size);
+            self.seal_log_pins();
+        }
+        self.signal.raise();
+        Ok(after)
+    }
+
     /// Flushes what the keyspaces hold in memory now, and waits.
     pub fn flush(self: &Arc<Self>, keyspaces: &[Arc<KeyspaceState>]) -> Result<()> {
         self.check_writable()?;
@@ -215,7 +238,7 @@ impl Kernel {
                 return Err(Error::Cancelled);
             }
             if self.is_paused() {
-                let retry_after_ms = self.options.stall_ms_max;
+                let retry_after_ms = self.runtime.stall_ms_max();
                 return Err(Error::Busy { reason: "compactions are paused", retry_after_ms });
             }
             let seen = self.signal.now();
@@ -245,7 +268,7 @@ impl Kernel {
     /// Seals memtables that are older than the options allow.
     pub fn seal_old(&self) {
         let now = self.options.clock.monotonic_ns();
-        let age_max = self.options.memtable_age_ms_max.saturating_mul(1_000_000);
+        let age_max = self.runtime.all().memtable_age_ms_max.saturating_mul(1_000_000);
         let old: Vec<_> = {
             let commits = self.commits.lock();
             let is_old = |keyspace: &&Arc<KeyspaceState>| {

@@ -4,6 +4,7 @@ mod background;
 
 mod read_only;
 mod reads;
+mod set_options;
 
 use super::*;
 
