@@ -33,6 +33,7 @@ mod inspect;
 mod properties;
 mod reader;
 
+pub(crate) use block::common_prefix_len;
 pub use builder::{TableBuilder, TableOptions};
 pub use check::TableReport;
 pub use cursor::WINDOW_BYTES;

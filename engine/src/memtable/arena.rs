@@ -6,6 +6,7 @@
 
 mod atomics;
 mod bump;
+mod heads;
 mod list;
 
 use std::any::Any;

@@ -142,7 +142,7 @@ const RESTART_BYTES: usize = 8 + 4;
 const TAIL_BYTES: usize = 4 + 4;
 
 /// Bytes at the front that two keys have in common.
-pub(super) fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
+pub(crate) fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(x, y)| x == y).count()
 }
 

@@ -7,9 +7,9 @@
 //! +----------+-----+--------+--------+--------------+---------+--------+-------------------+
 //! ```
 //!
-//! `head` is the first eight bytes of the key as a number, where most comparisons end; `tag` is the
-//! sequence number and the kind; `lens` are those of key and value. Link `i` points to the next node
-//! that has a link `i`.
+//! `head` is the first bytes of the key as a number, where most comparisons end (see `heads.rs`);
+//! `tag` is the sequence number and the kind; `lens` are those of key and value, and whether there is
+//! a head. Link `i` points to the next node that has a link `i`.
 //!
 //! Order: key ascending, sequence number descending; of equal ones the one inserted last comes
 //! first, since an insert goes before all that are not less. Whoever inserts equal ones (the
@@ -34,7 +34,6 @@
 //! `model.rs` walks small cases through a model checker, with every interleaving and every order in
 //! which the processor may show writes.
 
-use std::cmp::Ordering as Order;
 use std::marker::PhantomData;
 use std::mem::size_of;
 use std::ptr::null_mut;
@@ -43,7 +42,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::atomics::{Atomics, Count, Native, Once, Pointer};
 use super::bump::Bump;
-use crate::key::{Kind, Seq, head};
+use super::heads::Heads;
+use crate::key::{Kind, Seq};
 
 /// Links of the highest node. With one node in four a link higher, that is enough for 16 M nodes.
 pub(super) const HEIGHT_MAX: usize = 12;
@@ -54,9 +54,13 @@ struct Content {
     head: u64,
     /// Sequence number, then kind in the lowest byte.
     tag: u64,
+    /// Length of the key; the highest bit: the node has no head.
     key_len: u32,
     value_len: u32,
 }
+
+/// The bit of a node without a head.
+const NO_HEAD: u32 = 1 << 31;
 
 /// A node; its links lie before it, its bytes behind it.
 #[repr(C, align(8))]
@@ -87,12 +91,14 @@ pub(super) struct List<A: Atomics = Native> {
     first: [Link<A>; HEIGHT_MAX],
     /// Links of the highest node; may lag.
     height: A::Count,
+    heads: Heads,
     arena: Bump<A>,
 }
 
 /// A place in the order: before the versions of `key` at or below `seq`.
 struct Target<'a> {
-    head: u64,
+    /// None while the list has not seen enough keys to know where they differ.
+    head: Option<u64>,
     key: &'a [u8],
     seq: Seq,
 }
@@ -114,12 +120,16 @@ struct Splice<A: Atomics> {
 impl<A: Atomics> List<A> {
     pub(super) fn new() -> Self {
         let first = std::array::from_fn(|_| Link::<A>::new(null_mut()));
-        List { first, height: A::Count::new(1), arena: Bump::new() }
+        List { first, height: A::Count::new(1), heads: Heads::default(), arena: Bump::new() }
     }
 
     /// Bytes taken of memory.
     pub(super) fn bytes(&self) -> usize {
         self.arena.bytes()
+    }
+
+    fn target<'k>(&self, key: &'k [u8], seq: Seq) -> Target<'k> {
+        Target { head: self.heads.head(key), key, seq }
     }
 
     /// Link `level` of `node`; null is what comes before the first node.
@@ -189,7 +199,8 @@ impl<A: Atomics> List<A> {
 
     /// Inserts a version with `height` links, before all that are not less.
     pub(super) fn insert(&self, seq: Seq, kind: Kind, key: &[u8], value: &[u8], height: usize) {
-        let target = Target { head: head(key), key, seq };
+        self.heads.learn(key);
+        let target = self.target(key, seq);
         let node = self.make(&target, kind, value, height);
         let splice = self.find_all(&target);
         for level in 0..height {
@@ -213,10 +224,12 @@ impl<A: Atomics> List<A> {
     fn make(&self, target: &Target<'_>, kind: Kind, value: &[u8], height: usize) -> *mut Node<A> {
         assert!((1..=HEIGHT_MAX).contains(&height), "the height is within the list's");
         let key = target.key;
+        let key_len = u32::try_from(key.len()).ok().filter(|len| len & NO_HEAD == 0);
         let content = Content {
-            head: target.head,
+            head: target.head.unwrap_or_default(),
             tag: target.seq << 8 | kind as u64,
-            key_len: u32::try_from(key.len()).expect("the store bounds keys"),
+            key_len: key_len.expect("the store bounds keys")
+                | if target.head.is_none() { NO_HEAD } else { 0 },
             value_len: u32::try_from(value.len()).expect("the store bounds batches"),
         };
         let links_bytes = height * size_of::<Link<A>>();
@@ -241,13 +254,12 @@ impl<A: Atomics> List<A> {
 
     /// The first version of `key` at or below `seq`, or what comes after.
     pub(super) fn at_or_after(&self, key: &[u8], seq: Seq) -> Option<Entry<'_, A>> {
-        self.entry(self.find(&Target { head: head(key), key, seq }).1)
+        self.entry(self.find(&self.target(key, seq)).1)
     }
 
     /// What comes before `entry`, which is of this list.
     fn before(&self, entry: Entry<'_, A>) -> Option<Entry<'_, A>> {
-        let key = entry.key();
-        let (mut before, mut after) = self.find(&Target { head: head(key), key, seq: entry.seq() });
+        let (mut before, mut after) = self.find(&self.target(entry.key(), entry.seq()));
         while after != entry.node {
             // Equal ones, that were inserted later.
             before = after;
@@ -284,7 +296,8 @@ impl<'a, A: Atomics> Entry<'a, A> {
     /// Key and value.
     #[inline]
     fn bytes(&self, content: &Content) -> (&'a [u8], &'a [u8]) {
-        let (key_len, value_len) = (content.key_len as usize, content.value_len as usize);
+        let (key_len, value_len) =
+            ((content.key_len & !NO_HEAD) as usize, content.value_len as usize);
         // SAFETY: key and value were written behind the node before it could be reached, with
         // these lengths, never change, and the list that holds them outlives `'a`.
         unsafe {
@@ -297,13 +310,14 @@ impl<'a, A: Atomics> Entry<'a, A> {
     #[inline]
     fn is_before(&self, target: &Target<'_>) -> bool {
         let content = self.content();
-        match content.head.cmp(&target.head) {
-            Order::Equal => {
-                let key = self.bytes(&content).0;
-                key.cmp(target.key).then_with(|| target.seq.cmp(&(content.tag >> 8))).is_lt()
-            }
-            order => order.is_lt(),
+        if let Some(head) = target.head
+            && content.key_len & NO_HEAD == 0
+            && content.head != head
+        {
+            return content.head < head;
         }
+        let key = self.bytes(&content).0;
+        key.cmp(target.key).then_with(|| target.seq.cmp(&(content.tag >> 8))).is_lt()
     }
 
     /// What comes after it.
@@ -378,14 +392,18 @@ impl<A: Atomics> Walk<A> {
 
     /// To the last version before those of `key`.
     pub(super) fn seek_before(&mut self, key: &[u8]) {
-        let target = Target { head: head(key), key, seq: Seq::MAX };
-        self.stand_at(|list| list.entry(list.find(&target).0));
+        self.stand_at(|list| list.entry(list.find(&list.target(key, Seq::MAX)).0));
     }
 
     /// To what comes after.
     pub(super) fn next(&mut self) {
         let node = self.node;
-        self.stand_at(|list| list.entry(node).and_then(|entry| entry.after()));
+        self.stand_at(|list| {
+            let after = list.entry(node)?.after()?;
+            // The one after that, while the caller looks at this one.
+            prefetch(list.link(after.node, 0).load(Relaxed));
+            Some(after)
+        });
     }
 
     /// To what comes before.
