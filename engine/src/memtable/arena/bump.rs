@@ -2,20 +2,20 @@
 //!
 //! ```text
 //! current -> [ block: used | free ] -> [ full block ] -> ... -> null      each four times the one
-//! large   -> [ one allocation ] -> ... -> null                           before, up to 1 MiB
+//! large   -> [ one allocation ] -> ... -> null                           before, up to 2 MiB
 //! ```
 //!
 //! A thread takes its piece of the current block by adding to `used`: pieces are disjoint. Who finds
 //! the block full makes the next one and swaps it in; of several that do, one wins and the others
 //! free theirs. What would waste more than a quarter of a block gets a block of its own.
 //!
-//! On `unsafe`. A block is leaked into a raw pointer when it is made. It is reachable from exactly
+//! On `unsafe`. A block is leaked into a raw pointer when it is made, as is its memory. It is reachable from exactly
 //! one of the two lists or, before that, by its maker alone; it leaves neither list before the
 //! [`Bump`] is dropped, when nobody holds a piece any more: pieces are used by [`super::list`]
 //! alone, which owns the `Bump` and frees it last. `previous` is set before the block is published
 //! by a release, and never changes after.
 
-use std::mem::MaybeUninit;
+use std::alloc::Layout;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -23,8 +23,9 @@ use super::atomics::{Atomics, Count, Pointer};
 
 /// Words of 8 bytes of the first block: 4 KiB, for the many keyspaces that hold little.
 const BLOCK_WORDS_MIN: usize = 512;
-/// Words of the largest block, 1 MiB: rarely made, and of the last one little stays unused.
-const BLOCK_WORDS_MAX: usize = 128 << 10;
+/// Words of the largest block: 2 MiB, a large page of the processor. A search goes all over the
+/// memtable, and with small pages it also waits for the tables of pages.
+const BLOCK_WORDS_MAX: usize = 256 << 10;
 
 struct Block<A: Atomics> {
     /// The block before; null for the first.
@@ -33,32 +34,48 @@ struct Block<A: Atomics> {
     used_before: usize,
     /// Words asked for; more than there are once it is full.
     used: A::Count,
-    /// The words, from a box: all pieces are derived from this pointer.
-    words: *mut [MaybeUninit<u64>],
+    /// The words: all pieces are derived from this pointer.
+    words: NonNull<u64>,
+    len: usize,
 }
 
+/// How a block of so many words lies in memory: the largest ones on a large page.
+fn layout(words: usize) -> Layout {
+    let align = if words == BLOCK_WORDS_MAX { 8 * BLOCK_WORDS_MAX } else { align_of::<u64>() };
+    Layout::from_size_align(8 * words, align).expect("a batch is bounded, and so is a block")
+}
+
+#[expect(unsafe_code, reason = "shared memory handed out in pieces; see the module")]
 impl<A: Atomics> Block<A> {
     fn new(previous: *mut Block<A>, used_before: usize, words: usize, used: usize) -> *mut Self {
-        let words = Box::into_raw(Box::<[u64]>::new_uninit_slice(words));
+        let (len, layout) = (words, layout(words));
+        // SAFETY: blocks have words, so the size is not 0.
+        let memory = unsafe { std::alloc::alloc(layout) };
+        let Some(words) = NonNull::new(memory.cast::<u64>()) else {
+            std::alloc::handle_alloc_error(layout)
+        };
+        #[cfg(target_os = "linux")]
+        if len == BLOCK_WORDS_MAX {
+            let advice = rustix::mm::Advice::LinuxHugepage;
+            // SAFETY: the memory was just allocated with this size, and the advice does not change
+            // what it holds. Where there are no large pages, small ones do.
+            let _ = unsafe { rustix::mm::madvise(memory.cast(), layout.size(), advice) };
+        }
         let used = A::Count::new(used);
-        Box::into_raw(Box::new(Block { previous, used_before, used, words }))
-    }
-
-    fn start(&self) -> *mut u64 {
-        self.words.cast::<u64>()
+        Box::into_raw(Box::new(Block { previous, used_before, used, words, len }))
     }
 
     /// Words used here and before.
     fn used_in_all(&self) -> usize {
-        self.used_before + self.used.load(Relaxed).min(self.words.len())
+        self.used_before + self.used.load(Relaxed).min(self.len)
     }
 }
 
 #[expect(unsafe_code, reason = "shared memory handed out in pieces; see the module")]
 impl<A: Atomics> Drop for Block<A> {
     fn drop(&mut self) {
-        // SAFETY: from a box, and given back once; no piece is in use any more.
-        drop(unsafe { Box::from_raw(self.words) });
+        // SAFETY: allocated with this layout, and given back once; no piece is in use any more.
+        unsafe { std::alloc::dealloc(self.words.as_ptr().cast(), layout(self.len)) };
     }
 }
 
@@ -100,12 +117,12 @@ impl<A: Atomics> Bump<A> {
             let mut used_before = 0;
             if let Some(block) = self.block(current) {
                 let at = block.used.fetch_add(words, Relaxed);
-                if at + words <= block.words.len() {
+                if at + words <= block.len {
                     // SAFETY: `at..at + words` lies in the block, and the addition gave it to
                     // this call alone.
-                    return unsafe { NonNull::new_unchecked(block.start().add(at)) };
+                    return unsafe { block.words.add(at) };
                 }
-                next_words = (block.words.len() * 4).min(BLOCK_WORDS_MAX);
+                next_words = (block.len * 4).min(BLOCK_WORDS_MAX);
                 // Another thread may have made the next one while this one looked.
                 let now = self.current.load(Acquire);
                 if now != current {
@@ -113,14 +130,14 @@ impl<A: Atomics> Bump<A> {
                     continue;
                 }
                 // The rest of it is lost, and counts as used.
-                used_before = block.used_before + block.words.len();
+                used_before = block.used_before + block.len;
             }
             let next_words = next_words.max(words.next_power_of_two());
             let next = Block::new(current, used_before, next_words, words);
             match self.current.compare_exchange(current, next, Release, Acquire) {
                 // SAFETY: the block was just made, its first `words` words were taken by its
                 // maker, and it has at least that many.
-                Ok(_) => return unsafe { NonNull::new_unchecked((*next).start()) },
+                Ok(_) => return unsafe { (*next).words },
                 Err(other) => {
                     // SAFETY: nobody has seen the block: the exchange did not take place.
                     drop(unsafe { Box::from_raw(next) });
@@ -138,7 +155,7 @@ impl<A: Atomics> Bump<A> {
             let block = Block::new(previous, used_before, words, words);
             match self.large.compare_exchange(previous, block, Release, Acquire) {
                 // SAFETY: the block was just made and is this call's alone.
-                Ok(_) => return unsafe { NonNull::new_unchecked((*block).start()) },
+                Ok(_) => return unsafe { (*block).words },
                 Err(other) => {
                     // SAFETY: nobody has seen the block: the exchange did not take place.
                     drop(unsafe { Box::from_raw(block) });
