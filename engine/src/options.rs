@@ -14,6 +14,7 @@ use crate::compress::Compression;
 use crate::fs::Fs;
 use crate::hooks::{Hooks, Plain};
 use crate::memtable::MemtableKind;
+use crate::table::FilterKind;
 
 pub use policy::{LazyLeveled, Leveled, Policy, Tiered, TimeWindow};
 pub use runtime::RuntimeOptions;
@@ -114,6 +115,9 @@ pub struct Options {
     pub restart_interval: usize,
     /// Bits of filter per key; 0: no filters. 10 give 1 % false positives.
     pub filter_bits_per_key: u32,
+    /// Filters of tables that a compaction writes to the bottom, where most keys lie. All others
+    /// are Bloom filters: they are soon rewritten.
+    pub filter_last: FilterKind,
     /// Bytes of block cache.
     pub cache_bytes: u64,
     /// Compression of tables in the upper levels, which are soon rewritten.
@@ -169,6 +173,7 @@ impl Options {
             block_bytes: 4096,
             restart_interval: 16,
             filter_bits_per_key: 10,
+            filter_last: FilterKind::Fuse,
             cache_bytes: 128 << 20,
             compression_upper: Compression::None,
             compression_last: Compression::None,

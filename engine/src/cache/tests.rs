@@ -90,3 +90,27 @@ fn aligned_blocks_start_at_a_line() {
         assert_eq!(block.as_ptr() as usize % 64, 0);
     }
 }
+
+#[test]
+fn a_scan_does_not_push_out_what_is_read_again_and_again() {
+    const BLOCK: usize = 4000;
+    let cache = Cache::new(4 << 20, Budget::unlimited());
+    let read = |file, offset| cache.block(FileNumber(file), offset, || load(BLOCK)).unwrap();
+    // Half of what fits is hot.
+    let hot = 500;
+    for _ in 0..4 {
+        (0..hot).for_each(|offset| drop(read(1, offset)));
+    }
+    // Ten times what fits comes by once, and the hot blocks are read now and then.
+    for offset in 0..10_000 {
+        read(2, offset);
+        if offset % 20 == 0 {
+            read(1, offset / 20);
+        }
+    }
+    let kept = (0..hot).filter(|offset| cache.peek(FileNumber(1), *offset).is_some()).count();
+    assert!(kept > hot as usize * 9 / 10, "{kept} of {hot} hot blocks are left");
+    let misses = cache.stats().misses;
+    (0..hot).for_each(|offset| drop(read(1, offset)));
+    assert!(cache.stats().misses - misses < hot / 10);
+}

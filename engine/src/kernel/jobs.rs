@@ -26,7 +26,7 @@ use crate::levels::Version;
 use crate::options::Background;
 use crate::outputs::OutputOptions;
 use crate::range_delete::RangeDeletes;
-use crate::table::TableOptions;
+use crate::table::{FilterKind, TableOptions};
 use crate::{Error, Result, flush};
 
 /// How long jobs wait when the disk is full.
@@ -160,6 +160,7 @@ impl Kernel {
             range_deletes: Arc::new(deletes),
         };
         let mut options = self.output_options(keyspace, false, is_bottom);
+        options.table.filter_kind = FilterKind::Bloom;
         options.clean_seq = context.range_deletes.clean_seq(&context.snapshots);
         let memtable = slot.memtable.clone();
         let memory = self.options.budget.reserve_anyway(Share::Compaction, 0);
@@ -186,6 +187,7 @@ impl Kernel {
                 restart_interval: options.restart_interval,
                 compression: keyspace.compression.unwrap_or(default),
                 filter_bits_per_key: options.filter_bits_per_key,
+                filter_kind: if is_bottom { options.filter_last } else { FilterKind::Bloom },
             },
             table_bytes_max: options.table_bytes_max,
             window_bytes: keyspace.policy.lock().window_bytes().unwrap_or(0),

@@ -11,7 +11,7 @@ use crate::budget::Budget;
 use crate::cache::Cache;
 use crate::key::{FileNumber, KeyspaceId};
 use crate::manifest::{LEVELS, Place, TableMeta, table_path};
-use crate::table::{Table, TableBuilder, TableDamage, TableEntry, TableOptions};
+use crate::table::{FilterKind, Table, TableBuilder, TableDamage, TableEntry, TableOptions};
 use crate::{Error, Result};
 
 fn name_of(number: FileNumber) -> String {
@@ -144,6 +144,7 @@ impl Repair<'_> {
             restart_interval: options.restart_interval,
             compression: options.compression_upper,
             filter_bits_per_key: options.filter_bits_per_key,
+            filter_kind: FilterKind::Bloom,
         };
         let mut builder = TableBuilder::new(file, path, number, &how);
         for (entry, body) in &entries {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use super::TableProperties;
 use super::block::BlockBuilder;
-use super::filter::FilterBuilder;
+use super::filter::{FilterBuilder, FilterKind};
 use super::footer::{self, FOOTER_BYTES, Footer, Handle};
 use super::index::{self, INDEX_RESTART_INTERVAL};
 use crate::compress::{BLOCK_BYTES_MAX, Compression, Compressor};
@@ -35,6 +35,8 @@ pub struct TableOptions {
     pub compression: Compression,
     /// Bits of the filter for each key; 0: no filter.
     pub filter_bits_per_key: u32,
+    /// Which filter.
+    pub filter_kind: FilterKind,
 }
 
 impl Default for TableOptions {
@@ -44,6 +46,7 @@ impl Default for TableOptions {
             restart_interval: 16,
             compression: Compression::None,
             filter_bits_per_key: 10,
+            filter_kind: FilterKind::Bloom,
         }
     }
 }
@@ -90,7 +93,7 @@ impl TableBuilder {
             last_block: None,
             last_key: Vec::new(),
             last_seq: 0,
-            filter: FilterBuilder::new(options.filter_bits_per_key),
+            filter: FilterBuilder::new(options.filter_kind, options.filter_bits_per_key),
             properties: TableProperties::default(),
         }
     }
@@ -197,7 +200,8 @@ impl TableBuilder {
         }
         self.properties.largest =
             if self.entries() == 0 { Vec::new() } else { self.last_key.clone() };
-        let filter = std::mem::replace(&mut self.filter, FilterBuilder::new(0)).finish();
+        let none = FilterBuilder::new(FilterKind::Bloom, 0);
+        let filter = std::mem::replace(&mut self.filter, none).finish();
         let filter = match filter {
             None => Handle::default(),
             Some(bytes) => self.write_frame(crate::compress::TAG_PLAIN, &bytes)?,

@@ -1,7 +1,7 @@
 //! Walks a table both ways: a cursor in the index, and one in the data block it points at.
 //!
-//! A reader that fills the cache takes blocks one by one through it, and hints the file system once
-//! it is seen to go forward. A job that reads a table once takes a window of the file at a time
+//! A reader that fills the cache takes blocks one by one through it, and hints the file system, more
+//! each time, once it is seen to go forward. A job that reads a table once takes a window of the file at a time
 //! (blocks and the bodies between them) and leaves the cache as it is.
 
 use std::sync::Arc;
@@ -23,6 +23,42 @@ pub const WINDOW_BYTES: usize = 256 << 10;
 /// then reads ahead.
 const ASCENTS_MIN: u32 = 3;
 
+/// The first such hint is for this much, each next one for twice that, up to a window: a short scan
+/// costs little that it does not read, a long one waits seldom.
+const HINT_BYTES_MIN: u64 = 8 << 10;
+
+/// How far a reader has come, and how far the file system was told to read.
+#[derive(Debug)]
+struct Ahead {
+    last: u64,
+    ascents: u32,
+    hinted_to: u64,
+    hint_bytes: u64,
+}
+
+impl Ahead {
+    fn new() -> Self {
+        Ahead { last: 0, ascents: 0, hinted_to: 0, hint_bytes: HINT_BYTES_MIN }
+    }
+
+    /// Takes note of the block at `offset`; what should be read ahead now, if anything.
+    fn at(&mut self, offset: u64) -> Option<(u64, u64)> {
+        if offset <= self.last {
+            *self = Ahead { last: offset, ..Ahead::new() };
+            return None;
+        }
+        (self.last, self.ascents) = (offset, self.ascents + 1);
+        // Half of what was asked for is still ahead: the rest comes while that is read.
+        if self.ascents < ASCENTS_MIN || offset + self.hint_bytes / 4 < self.hinted_to {
+            return None;
+        }
+        let (from, len) = (self.hinted_to.max(offset), self.hint_bytes);
+        self.hinted_to = from + len;
+        self.hint_bytes = (2 * len).min(WINDOW_BYTES as u64);
+        Some((from, len))
+    }
+}
+
 /// Steps that cost about as much as a search of the block.
 const STEPS_MAX: u32 = 8;
 
@@ -42,14 +78,14 @@ pub(super) struct TableCursor {
 /// Where blocks come from.
 #[derive(Debug)]
 enum Source {
-    Cache { last: u64, ascents: u32, hinted_to: u64 },
+    Cache(Ahead),
     Window { start: u64, bytes: Vec<u8> },
 }
 
 impl TableCursor {
     pub(super) fn new(table: Arc<Table>, fill_cache: bool) -> Self {
         let source = if fill_cache {
-            Source::Cache { last: 0, ascents: 0, hinted_to: 0 }
+            Source::Cache(Ahead::new())
         } else {
             Source::Window { start: 0, bytes: Vec::new() }
         };
@@ -107,17 +143,11 @@ impl TableCursor {
 
     fn fetch(&mut self, handle: Handle) -> Result<Arc<BlockBytes>> {
         match &mut self.source {
-            Source::Cache { last, ascents, hinted_to } => {
-                let ascends = handle.offset > *last;
-                *ascents = if ascends { *ascents + 1 } else { 0 };
-                *last = handle.offset;
-                if !ascends {
-                    *hinted_to = 0;
-                } else if *ascents >= ASCENTS_MIN && handle.offset >= *hinted_to {
-                    *hinted_to = handle.offset + WINDOW_BYTES as u64;
-                    if self.table.cached_block(handle).is_none() {
-                        self.table.file()?.will_read(handle.offset, WINDOW_BYTES as u64);
-                    }
+            Source::Cache(ahead) => {
+                if let Some((from, len)) = ahead.at(handle.offset)
+                    && self.table.cached_block(handle).is_none()
+                {
+                    self.table.file()?.will_read(from, len);
                 }
                 self.table.block(handle)
             }
@@ -146,6 +176,8 @@ impl TableCursor {
                 return Err(error);
             }
             *start = handle.offset;
+            // The next window, while the job works on this one.
+            table.file()?.will_read(handle.offset + len, WINDOW_BYTES as u64);
         }
         let from = (handle.offset - *start) as usize;
         let frame = bytes[from..from + handle.len as usize + FRAME_BYTES].to_vec();
@@ -304,5 +336,26 @@ impl Cursor for TableCursor {
     fn pin(&self) -> Value {
         let range = self.data.value_range();
         Value::shared(self.data.block().clone(), range.start, range.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_double_and_stop_where_a_reader_turns() {
+        let mut ahead = Ahead::new();
+        let block = 4096;
+        let hints: Vec<_> = (1..400u64).filter_map(|at| ahead.at(at * block)).collect();
+        assert_eq!(hints[0], (3 * block, HINT_BYTES_MIN), "after three blocks in order");
+        for pair in hints.windows(2) {
+            assert_eq!(pair[0].0 + pair[0].1, pair[1].0, "nothing twice, nothing left out");
+            assert_eq!(pair[1].1, (2 * pair[0].1).min(WINDOW_BYTES as u64));
+        }
+        assert_eq!(ahead.at(5 * block), None);
+        assert_eq!(ahead.at(6 * block), None);
+        assert_eq!(ahead.at(7 * block), None);
+        assert_eq!(ahead.at(8 * block), Some((8 * block, HINT_BYTES_MIN)), "a new scan");
     }
 }

@@ -1,30 +1,48 @@
-//! The filter of a table: a blocked Bloom filter over its user keys.
+//! The filter of a table over its user keys. The last byte says which kind it is: up to 16, a
+//! blocked Bloom filter, which is fast to build and to ask; 0x80, a binary fuse filter ([`fuse`]),
+//! which is smaller and lets less through, for tables of the last level, where most keys are.
 //!
 //! ```text
 //! +-----------------+-----+-----------------+------------+
-//! | line 0: 64 bytes| ... | line n-1        | probes u8  |
-//! +-----------------+-----+-----------------+------------+
+//! | line 0: 64 bytes| ... | line n-1        | probes u8  |       Bloom; `crate::bloom` says which
+//! +-----------------+-----+-----------------+------------+       bits a key sets
 //! ```
-//!
-//! [`crate::bloom`] says which bits a key sets.
 //!
 //! A filter may only spare work: no answer depends on it, and bytes that are no filter are an
 //! error, not an answer.
 
+mod fuse;
+
 pub use crate::bloom::key_hash;
 use crate::bloom::{LINE_BYTES, PROBES_MAX, bits, line_count, line_index, probes};
+
+/// Which filter a table gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FilterKind {
+    /// Blocked Bloom: one line of the processor's cache a look-up, no work to build.
+    #[default]
+    Bloom,
+    /// Binary fuse: nine bits a key and 0.4 % false positives, where a Bloom filter of ten bits has
+    /// 1 %. Takes about a tenth of a microsecond a key to build.
+    Fuse,
+}
+
+/// Bits of a key in a fuse filter. Who allows fewer gets a Bloom filter of fewer.
+const FUSE_BITS: u32 = 9;
 
 /// Collects the keys of a table in order.
 #[derive(Debug)]
 pub(super) struct FilterBuilder {
+    kind: FilterKind,
     bits_per_key: u32,
     hashes: Vec<u64>,
 }
 
 impl FilterBuilder {
     /// A filter of `bits_per_key`; 0: no filter.
-    pub(super) fn new(bits_per_key: u32) -> Self {
-        FilterBuilder { bits_per_key, hashes: Vec::new() }
+    pub(super) fn new(kind: FilterKind, bits_per_key: u32) -> Self {
+        let kind = if bits_per_key < FUSE_BITS { FilterKind::Bloom } else { kind };
+        FilterBuilder { kind, bits_per_key, hashes: Vec::new() }
     }
 
     /// Adds a key; versions of one key come one after the other and count once.
@@ -40,9 +58,10 @@ impl FilterBuilder {
 
     /// Bytes of the finished filter.
     pub(super) fn len(&self) -> usize {
-        match self.bits_per_key {
-            0 => 0,
-            bits => line_count(self.hashes.len(), bits) * LINE_BYTES + 1,
+        match (self.bits_per_key, self.kind) {
+            (0, _) => 0,
+            (bits, FilterKind::Bloom) => line_count(self.hashes.len(), bits) * LINE_BYTES + 1,
+            (_, FilterKind::Fuse) => fuse::len(self.hashes.len()),
         }
     }
 
@@ -50,6 +69,11 @@ impl FilterBuilder {
     pub(super) fn finish(self) -> Option<Vec<u8>> {
         if self.bits_per_key == 0 {
             return None;
+        }
+        if self.kind == FilterKind::Fuse
+            && let Some(bytes) = fuse::build(self.hashes.clone())
+        {
+            return Some(bytes);
         }
         let lines = line_count(self.hashes.len(), self.bits_per_key);
         let probes = probes(self.bits_per_key);
@@ -70,6 +94,9 @@ impl FilterBuilder {
 #[inline]
 pub(super) fn may_contain(bytes: &[u8], hash: u64) -> Result<bool, &'static str> {
     let (probes, lines) = bytes.split_last().ok_or("empty filter")?;
+    if *probes == fuse::KIND {
+        return fuse::may_contain(bytes, hash);
+    }
     let line_count = lines.len() / LINE_BYTES;
     if !lines.len().is_multiple_of(LINE_BYTES)
         || line_count == 0
@@ -88,7 +115,7 @@ mod tests {
     use super::*;
 
     fn build(keys: std::ops::Range<u64>, bits_per_key: u32) -> Option<Vec<u8>> {
-        let mut builder = FilterBuilder::new(bits_per_key);
+        let mut builder = FilterBuilder::new(FilterKind::Bloom, bits_per_key);
         for key in keys {
             builder.add(&key.to_be_bytes());
         }
@@ -111,6 +138,25 @@ mod tests {
                 .count();
             let rate = through as f64 / (10 * keys) as f64;
             assert!(rate < rate_max, "{bits_per_key} bits: {rate}");
+        }
+    }
+
+    #[test]
+    fn a_filter_is_of_the_kind_that_was_asked_for_where_it_fits() {
+        let cases = [
+            (FilterKind::Bloom, 10, 6),
+            (FilterKind::Fuse, 10, fuse::KIND),
+            (FilterKind::Fuse, 8, 5),
+        ];
+        for (kind, bits_per_key, last) in cases {
+            let mut builder = FilterBuilder::new(kind, bits_per_key);
+            (0..1000u64).for_each(|key| builder.add(&key.to_be_bytes()));
+            let len = builder.len();
+            let bytes = builder.finish().unwrap();
+            assert_eq!((bytes.len(), bytes[len - 1]), (len, last), "{kind:?} {bits_per_key}");
+            let is_in = |key: u64| may_contain(&bytes, key_hash(&key.to_be_bytes())).unwrap();
+            assert!((0..1000).all(is_in));
+            assert!((1000..3000).filter(|key| is_in(*key)).count() < 150);
         }
     }
 

@@ -64,6 +64,7 @@ pub(super) fn random_options(rng: &mut Rng) -> TableOptions {
         restart_interval: [1, 2, 5, 16][rng.below(4) as usize],
         compression: [Compression::None, Compression::Zstd(1)][rng.below(2) as usize],
         filter_bits_per_key: [0, 4, 10][rng.below(3) as usize],
+        filter_kind: [FilterKind::Bloom, FilterKind::Fuse][rng.below(2) as usize],
     }
 }
 

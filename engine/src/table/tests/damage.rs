@@ -15,6 +15,7 @@ fn small_tables() -> Vec<(Vec<Row>, TableOptions)> {
             restart_interval: 4,
             compression,
             filter_bits_per_key,
+            filter_kind: if seed == 2 { FilterKind::Fuse } else { FilterKind::Bloom },
         };
         tables.push((random_rows(&mut Rng::new(seed), 30), options));
     }
