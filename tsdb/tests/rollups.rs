@@ -581,3 +581,56 @@ fn covered_buckets_equal_their_points_in_random_histories() {
         run(seed, 8_000);
     }
 }
+
+#[test]
+fn a_rollup_begins_where_points_that_anothers_age_dropped_are_over() {
+    let fs = SimFs::new(1);
+    let tsdb = open(&fs, 1);
+    let spec = PolicySpec { shard_duration_ns: Some(HOUR_NS), ..PolicySpec::default() };
+    let database = tsdb.create_database(DATABASE, Some(spec)).unwrap();
+    let rollup = |name: &str, every_ns: i64, raw_ns: Option<i64>| RollupSpec {
+        name: Some(name.to_owned()),
+        levels: vec![RollupLevel { every_ns, keep_ns: None }],
+        raw_ns,
+        ..RollupSpec::default()
+    };
+    database.create_rollup(&rollup("first", HOUR_NS, Some(2 * HOUR_NS))).unwrap();
+    let start = 1_699_999_200 * SECOND_NS;
+    let mut truth = Truth::default();
+    let points: Vec<_> = (0..144)
+        .map(|n| NewPoint {
+            series: ("m".to_owned(), vec![("host".to_owned(), "a".to_owned())]),
+            timestamp: start + n * 5 * MINUTE_NS,
+            fields: vec![("f".to_owned(), Value::Integer(n))],
+        })
+        .collect();
+    write(&database, None, &points, start).unwrap();
+    truth.write("autogen", &points, Timestamp::MIN);
+    let now = start + 24 * HOUR_NS;
+    let partitions = || {
+        let keyspaces = tsdb.store().keyspaces();
+        keyspaces.iter().filter(|k| k.name.contains("/autogen/")).count()
+    };
+    for _ in 0..40 {
+        tsdb.maintain(now - 16 * HOUR_NS).unwrap();
+    }
+    let left = partitions();
+    assert!(left > 0 && left < 12, "{left} partitions are left of twelve");
+    // Of the bucket from the fifth hour to the eighth one hour is gone.
+    database.create_rollup(&rollup("second", 3 * HOUR_NS, None)).unwrap();
+    for _ in 0..10 {
+        tsdb.maintain(now).unwrap();
+    }
+    let rollups = database.rollups();
+    for rollup in &rollups {
+        let compared = check_rollup(&database, &truth, rollup, Timestamp::MIN, now);
+        assert!(compared > 0, "{rollup:?}");
+    }
+    let covers = database.rollup_cover(None, "m", TimeRange::ALL, now).unwrap();
+    let begin = |class: &str| {
+        let cover = covers.iter().find(|cover| cover.class == class).unwrap();
+        cover.spans.first().unwrap().start
+    };
+    let (first, second) = (begin(&rollups[0].class(0)), begin(&rollups[1].class(0)));
+    assert!(first < second, "the first tells of what is gone: {first}, {second}");
+}
