@@ -8,6 +8,7 @@
 //! op     := keyspace varint | kind u8 | what
 //! Put    := key_len varint | key | value_len varint | value
 //! Merge  := key_len varint | key | operand_len varint | operand
+//! PutUntil := key_len varint | key | len varint | expires_at_ms u64 | value    len: of both
 //! Delete := key_len varint | key
 //! Append := payload_len u32 | payload
 //! DeleteRange := start_len varint | start | end_len varint | end
@@ -29,6 +30,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Included, Unbounded};
 
 use crate::coding::{DecodeError, Decoder, put_slice, put_varint};
+use crate::expiry::EXPIRY_BYTES;
 use crate::key::{KeyspaceId, Kind, Op};
 use crate::{Error, Result};
 
@@ -74,6 +76,52 @@ impl WriteBatch {
         self.begin(keyspace, Kind::Put);
         put_slice(&mut self.bytes, key);
         put_slice(&mut self.bytes, value);
+    }
+
+    /// Sets `key` to `value` until `expires_at_ms`, in milliseconds since the Unix epoch: from then
+    /// on it is as if the key were deleted.
+    pub fn put_with_ttl(
+        &mut self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        value: &[u8],
+        expires_at_ms: u64,
+    ) {
+        self.begin(keyspace, Kind::PutUntil);
+        put_slice(&mut self.bytes, key);
+        put_varint(&mut self.bytes, (EXPIRY_BYTES + value.len()) as u64);
+        self.bytes.extend_from_slice(&expires_at_ms.to_le_bytes());
+        self.bytes.extend_from_slice(value);
+    }
+
+    /// The same batch, in which every put that does not say when it expires does so at the moment
+    /// that `expires_at_ms` gives for its keyspace, if any.
+    pub(crate) fn expiring(
+        &self,
+        expires_at_ms: &dyn Fn(KeyspaceId) -> Option<u64>,
+    ) -> Result<WriteBatch> {
+        let mut batch = WriteBatch::new();
+        if let Some(id) = self.id() {
+            batch.set_id(id);
+        }
+        for op in self.iter() {
+            let (keyspace, op) = op?;
+            match op.kind {
+                Kind::Put => match expires_at_ms(keyspace) {
+                    Some(moment) => batch.put_with_ttl(keyspace, op.key, op.value, moment),
+                    None => batch.put(keyspace, op.key, op.value),
+                },
+                Kind::PutUntil => {
+                    let moment = crate::expiry::expires_at_ms(op.value);
+                    batch.put_with_ttl(keyspace, op.key, &op.value[EXPIRY_BYTES..], moment);
+                }
+                Kind::Delete => batch.delete(keyspace, op.key),
+                Kind::Merge => batch.merge(keyspace, op.key, op.value),
+                Kind::DeleteRange => batch.delete_range(keyspace, op.key, op.value),
+                Kind::Append => batch.append(keyspace, op.value),
+            }
+        }
+        Ok(batch)
     }
 
     /// Removes `key`.
@@ -225,6 +273,13 @@ impl<'a> BatchOps<'a> {
         };
         let (key, value) = match kind {
             Kind::Put | Kind::Merge => (decoder.slice()?, decoder.slice()?),
+            Kind::PutUntil => {
+                let (key, value) = (decoder.slice()?, decoder.slice()?);
+                if value.len() < EXPIRY_BYTES {
+                    return Err(decoder.error("an expiring value without its moment"));
+                }
+                (key, value)
+            }
             Kind::DeleteRange if self.has_range_deletes => (decoder.slice()?, decoder.slice()?),
             Kind::DeleteRange => return Err(decoder.error("a range delete without its flag")),
             Kind::Delete => (decoder.slice()?, &[][..]),

@@ -55,6 +55,8 @@ pub struct MergeContext {
     pub snapshots: Vec<Seq>,
     /// Range deletes that hide some of the input.
     pub range_deletes: Arc<RangeDeletes>,
+    /// What the clock showed when the job began, in milliseconds since the Unix epoch.
+    pub now_ms: u64,
 }
 
 /// Turns the sorted input of a job into its sorted output.

@@ -35,6 +35,8 @@ pub enum Kind {
     /// The keys from this one up to, not including, that in the value are gone. In batches and in
     /// the log only: see [`crate::range_delete`].
     DeleteRange = 5,
+    /// The key has this value until a moment that stands before it: see [`crate::expiry`].
+    PutUntil = 6,
 }
 
 impl Kind {
@@ -46,7 +48,30 @@ impl Kind {
             3 => Some(Kind::Merge),
             4 => Some(Kind::Append),
             5 => Some(Kind::DeleteRange),
+            6 => Some(Kind::PutUntil),
             _ => None,
+        }
+    }
+
+    /// The two bits that an entry of a table has for its kind; `None` for what is in no table.
+    pub fn table_bits(self) -> Option<u8> {
+        match self {
+            Kind::Put => Some(0),
+            Kind::Delete => Some(1),
+            Kind::Merge => Some(2),
+            Kind::PutUntil => Some(3),
+            Kind::Append | Kind::DeleteRange => None,
+        }
+    }
+
+    /// The kind of an entry with these two bits.
+    #[inline]
+    pub fn of_table_bits(bits: u8) -> Kind {
+        match bits & 3 {
+            0 => Kind::Put,
+            1 => Kind::Delete,
+            2 => Kind::Merge,
+            _ => Kind::PutUntil,
         }
     }
 }

@@ -8,7 +8,7 @@ pub mod slot;
 pub mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -86,6 +86,8 @@ pub(crate) struct KeyspaceState {
     picture: RwLock<Arc<Picture>>,
     /// Runs of level 0, for writers to see when compactions are behind.
     runs0: AtomicUsize,
+    /// How long its puts last that do not say it, in milliseconds; 0: for ever.
+    ttl_ms: AtomicU64,
     /// Set under the commit lock when it is dropped: no batch enters the log for it any more.
     pub is_dropped: AtomicBool,
     /// A final compaction was asked for.
@@ -111,6 +113,7 @@ impl KeyspaceState {
             policy: Mutex::new(policy),
             picture: RwLock::new(Arc::new(picture)),
             runs0,
+            ttl_ms: AtomicU64::new(0),
             is_dropped: AtomicBool::new(false),
             wants_final: AtomicBool::new(false),
         })
@@ -133,6 +136,16 @@ impl KeyspaceState {
         change(&mut next);
         self.runs0.store(next.version.runs0.len(), Ordering::Relaxed);
         std::mem::replace(&mut *picture, Arc::new(next))
+    }
+
+    /// How long its puts last that do not say it, in milliseconds.
+    pub fn ttl_ms(&self) -> Option<u64> {
+        Some(self.ttl_ms.load(Ordering::Relaxed)).filter(|ttl_ms| *ttl_ms > 0)
+    }
+
+    /// Changes how long its puts last that do not say it.
+    pub fn set_ttl_ms(&self, ttl_ms: Option<u64>) {
+        self.ttl_ms.store(ttl_ms.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Runs of level 0.

@@ -67,13 +67,16 @@ pub struct Version {
     pub levels: [Arc<Run>; LEVELS - 1],
     /// What range deletes hide of them.
     pub range_deletes: Arc<RangeDeletes>,
+    /// When the first of the tables expires of which all entries do; never: [`u64::MAX`].
+    pub expires_first_ms: u64,
 }
 
 impl Default for Version {
     fn default() -> Self {
         let empty = Arc::new(Run::default());
         let levels = std::array::from_fn(|_| empty.clone());
-        Version { runs0: Vec::new(), levels, range_deletes: Arc::default() }
+        let (range_deletes, expires_first_ms) = (Arc::default(), u64::MAX);
+        Version { runs0: Vec::new(), levels, range_deletes, expires_first_ms }
     }
 }
 
@@ -107,6 +110,8 @@ impl Version {
             next.add(*place, table.clone())?;
         }
         next.check()?;
+        let moments = next.tables().filter_map(|(_, table)| table.meta.expires_max_ms);
+        next.expires_first_ms = moments.min().unwrap_or(u64::MAX);
         Ok(next)
     }
 

@@ -10,6 +10,8 @@ pub mod bloom;
 pub mod coding;
 pub mod histogram;
 pub mod key;
+
+pub mod expiry;
 pub mod range_delete;
 
 pub mod fs;

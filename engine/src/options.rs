@@ -73,6 +73,9 @@ pub struct KeyspaceOptions {
     pub policy: Option<Policy>,
     /// Compression of every table; `None`: the store's defaults by level.
     pub compression: Option<Compression>,
+    /// How long a put lasts that does not say it, in milliseconds from when it is written; `None`:
+    /// for ever. Operands of merges last for ever.
+    pub ttl_ms: Option<u64>,
 }
 
 /// Every knob of a store.

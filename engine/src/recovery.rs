@@ -173,7 +173,9 @@ fn keyspace_state(
     let hooks = kernel.options.hooks.hooks(&record.name);
     let policy = record.policy.unwrap_or(kernel.options.policy);
     let keyspace = Keyspace { id, name: record.name.clone() };
-    Ok(KeyspaceState::new(keyspace, hooks, record.compression, policy, version))
+    let keyspace = KeyspaceState::new(keyspace, hooks, record.compression, policy, version);
+    keyspace.set_ttl_ms(record.ttl_ms);
+    Ok(keyspace)
 }
 
 /// How the log is read.

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::batch::WriteBatch;
 use crate::check::{self, CheckReport};
@@ -302,14 +303,24 @@ impl Store {
         wal.sync_to(wal.end()).map_err(|error| kernel.fail_if_read_only(error))
     }
 
-    /// What is due by time: flushes of old memtables, retries after a full disk.
+    /// What is due by time: flushes of old memtables, tables that have expired as a whole, retries
+    /// after a full disk.
     pub fn maintain(&self) -> Result<()> {
         let kernel = self.kernel();
         kernel.check_writable()?;
         kernel.seal_old();
+        kernel.look_at_expired();
         kernel.signal.raise();
         kernel.run_due_inline();
         Ok(())
+    }
+
+    /// Changes how long puts to a keyspace last that do not say it, from now on; `None`: for ever.
+    ///
+    /// # Errors
+    /// `Invalid` where the time is less than a millisecond.
+    pub fn set_ttl(&self, keyspace: KeyspaceId, ttl: Option<Duration>) -> Result<()> {
+        self.kernel().set_ttl(keyspace, ttl.map(millis))
     }
 
     /// Changes the compaction policy of a keyspace.
@@ -431,6 +442,11 @@ impl Store {
     pub fn close(&self) -> Result<()> {
         self.kernel().close()
     }
+}
+
+/// Whole milliseconds of a duration; what does not fit is for ever.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -193,7 +193,7 @@ fn one_kind_of_call_fails_from_any_call_on() {
 #[test]
 fn short_and_interrupted_transfers_do_not_matter() {
     let mut tried = 0;
-    for seed in proof::seeds("faults, short and interrupted", 7, 4) {
+    for seed in proof::seeds("faults, short and interrupted", 7, 5) {
         let script = Script::random(seed, 48, Durability::Always);
         for fault in [Fault::Short, Fault::Interrupted] {
             for at in 1..calls_of(&script) {

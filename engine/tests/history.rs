@@ -64,6 +64,8 @@ struct History {
     /// Draws what is done to the store meanwhile.
     churn: Option<Rng>,
     options: Options,
+    clock: Arc<ManualClock>,
+    now_ms: u64,
     store: Store,
     spaces: Vec<Space>,
     snapshots: Vec<(Snapshot, Vec<(Keyspace, Map)>)>,
@@ -98,6 +100,8 @@ pub fn options(seed: u64) -> Options {
 pub fn run(seed: u64, rng: Rng, options: Options, steps: u64, churn: Option<Rng>) -> Outcome {
     println!("seed {seed}"); // shown when the test fails
     let budget = options.budget.clone();
+    let clock = Arc::new(ManualClock::at(1));
+    let options = Options { clock: clock.clone(), ..options };
     let store = Store::open(options.clone()).unwrap();
     let create = |name: &&str| Space {
         keyspace: store.create_keyspace(name, KeyspaceOptions::default()).unwrap(),
@@ -109,6 +113,8 @@ pub fn run(seed: u64, rng: Rng, options: Options, steps: u64, churn: Option<Rng>
         rng,
         churn,
         options,
+        clock,
+        now_ms: 0,
         store,
         spaces,
         snapshots: Vec::new(),
@@ -155,6 +161,22 @@ pub fn random_policy(rng: &mut Rng) -> Policy {
         1 => Policy::TimeWindow(TimeWindow { tiers, prefix_bytes: pick(rng, &[1, 21]) }),
         _ => Policy::Tiered(tiers),
     }
+}
+
+/// Keys whose values begin with the moment at which they expire.
+const EXPIRING: &[u8] = b"t/expires/";
+
+/// When a value expires, if ever.
+fn moment(key: &[u8], value: &[u8]) -> u64 {
+    if key.starts_with(EXPIRING) {
+        u64::from_le_bytes(*value.first_chunk().unwrap())
+    } else {
+        u64::MAX
+    }
+}
+
+fn expiring_key(rng: &mut Rng) -> Vec<u8> {
+    [EXPIRING, &[rng.below(40) as u8]].concat()
 }
 
 /// A few hundred keys: some share long prefixes, some are prefixes of each other.
@@ -205,7 +227,21 @@ fn inside(map: &Map, bounds: &Bounds, reverse: bool) -> Vec<Pair> {
 }
 
 impl History {
+    /// Moves the clock on: what expires is gone, at snapshots too.
+    fn pass_time(&mut self) {
+        let ms = self.rng.below(40);
+        self.clock.advance_ns(ms * 1_000_000);
+        self.now_ms += ms;
+        let now_ms = self.now_ms;
+        let current = self.spaces.iter_mut().map(|space| &mut space.map);
+        let pinned = self.snapshots.iter_mut().flat_map(|(_, maps)| maps).map(|(_, map)| map);
+        current.chain(pinned).for_each(|map| map.retain(|key, value| moment(key, value) > now_ms));
+    }
+
     fn step(&mut self) {
+        if self.rng.one_in(20) {
+            self.pass_time();
+        }
         match self.rng.below(1000) {
             0..3 => self.reopen(),
             3..13 => {
@@ -299,7 +335,14 @@ impl History {
                     batch.delete(keyspace.id, &key);
                     map.remove(&key);
                 }
-                18..36 => {
+                18..24 => {
+                    let key = expiring_key(rng);
+                    let moment = self.now_ms + 1 + rng.below(200);
+                    let value = [&moment.to_le_bytes()[..], &random_value(rng)].concat();
+                    batch.put_with_ttl(keyspace.id, &key, &value, moment);
+                    map.insert(key, value);
+                }
+                24..36 => {
                     let operand = (rng.next_u64() as u32).to_le_bytes();
                     let operand = &operand[..1 + rng.below(4) as usize];
                     batch.merge(keyspace.id, &key, operand);
@@ -338,7 +381,8 @@ impl History {
 
     fn get(&mut self) {
         let (moment, space) = self.some_moment();
-        let key = random_key(&mut self.rng);
+        let rng = &mut self.rng;
+        let key = if rng.one_in(8) { expiring_key(rng) } else { random_key(rng) };
         let (snapshot, keyspace, map) = self.at(moment, space);
         let found = self.store.get(keyspace.id, &key, snapshot).unwrap();
         assert_eq!(

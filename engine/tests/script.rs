@@ -32,6 +32,10 @@ pub enum Change {
     Merge,
     /// From `key` up to, not including, `value`.
     DeleteRange,
+    /// A put that expires long after the test.
+    PutUntil,
+    /// A put that expired long before the test: as a delete.
+    PutExpired,
 }
 
 /// One operation of a batch.
@@ -156,11 +160,17 @@ impl Script {
             let at = rng.below(KEYS);
             if change == Change::Delete && more.is_multiple_of(4) {
                 change = Change::DeleteRange;
+            } else if change == Change::Put {
+                change = match more % 8 {
+                    0 => Change::PutUntil,
+                    1 => Change::PutExpired,
+                    _ => Change::Put,
+                };
             }
             match change {
                 Change::Delete => value.clear(),
                 Change::DeleteRange => value = key(at + 1 + more / 4 % 6),
-                Change::Put | Change::Merge => {}
+                Change::Put | Change::Merge | Change::PutUntil | Change::PutExpired => {}
             }
             Operation { keyspace, change, key: key(at), value }
         };
@@ -194,11 +204,25 @@ pub fn apply(step: &Step, state: &mut State) -> bool {
             if !operations.iter().all(|op| state.contains_key(op.keyspace)) {
                 return false;
             }
+            // Operands in the batch of a put that has expired go with it.
+            let mut expired = BTreeSet::new();
             for op in operations {
+                let target = (op.keyspace, &op.key);
+                match op.change {
+                    Change::PutExpired => drop(expired.insert(target)),
+                    Change::Merge if expired.contains(&target) => continue,
+                    Change::Merge => {}
+                    Change::DeleteRange => expired.retain(|(keyspace, key)| {
+                        *keyspace != op.keyspace || **key < op.key || **key >= op.value
+                    }),
+                    _ => drop(expired.remove(&target)),
+                }
                 let map = state.get_mut(op.keyspace).expect("just seen");
                 match op.change {
-                    Change::Put => drop(map.insert(op.key.clone(), op.value.clone())),
-                    Change::Delete => drop(map.remove(&op.key)),
+                    Change::Put | Change::PutUntil => {
+                        drop(map.insert(op.key.clone(), op.value.clone()));
+                    }
+                    Change::Delete | Change::PutExpired => drop(map.remove(&op.key)),
                     Change::Merge => map.entry(op.key.clone()).or_default().extend(&op.value),
                     Change::DeleteRange => map.retain(|key, _| *key < op.key || *key >= op.value),
                 }
@@ -319,6 +343,10 @@ impl Run {
                         Change::Delete => batch.delete(keyspace, &op.key),
                         Change::Merge => batch.merge(keyspace, &op.key, &op.value),
                         Change::DeleteRange => batch.delete_range(keyspace, &op.key, &op.value),
+                        Change::PutUntil => {
+                            batch.put_with_ttl(keyspace, &op.key, &op.value, u64::MAX);
+                        }
+                        Change::PutExpired => batch.put_with_ttl(keyspace, &op.key, &op.value, 1),
                     }
                 }
                 let durability = Some(self.durability);

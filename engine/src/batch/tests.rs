@@ -3,16 +3,18 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::expiry::EXPIRY_BYTES;
 
 type Owned = (u32, Kind, Vec<u8>, Vec<u8>);
 
 fn any_op() -> impl Strategy<Value = Owned> {
     let bytes = || proptest::collection::vec(any::<u8>(), 0..40);
-    (any::<u32>(), 0..5u8, bytes(), bytes()).prop_map(|(keyspace, kind, key, value)| match kind {
+    (any::<u32>(), 0..6u8, bytes(), bytes()).prop_map(|(keyspace, kind, key, value)| match kind {
         0 => (keyspace, Kind::Put, key, value),
         1 => (keyspace, Kind::Delete, key, Vec::new()),
         2 => (keyspace, Kind::Merge, key, value),
         3 => (keyspace, Kind::DeleteRange, key, value),
+        4 => (keyspace, Kind::PutUntil, key, [vec![7; EXPIRY_BYTES], value].concat()),
         _ => (keyspace, Kind::Append, Vec::new(), value),
     })
 }
@@ -27,6 +29,10 @@ fn batch_of(ops: &[Owned]) -> WriteBatch {
             Kind::Merge => batch.merge(keyspace, key, value),
             Kind::Append => batch.append(keyspace, value),
             Kind::DeleteRange => batch.delete_range(keyspace, key, value),
+            Kind::PutUntil => {
+                let moment = crate::expiry::expires_at_ms(value);
+                batch.put_with_ttl(keyspace, key, &value[EXPIRY_BYTES..], moment);
+            }
         }
     }
     batch
@@ -158,4 +164,34 @@ fn the_format_stays() {
     batch.delete_range(KeyspaceId(1), b"a", b"bc");
     let ranges: &[u8] = &[1, 5, 1, b'a', 2, b'b', b'c'];
     assert_eq!(batch.bytes(), [&[5, 0, 0, 0, 2], &expected[5..], ranges].concat());
+    batch.clear();
+    batch.put_with_ttl(KeyspaceId(1), b"k", b"v", 0x0102);
+    let expected: &[u8] = &[1, 0, 0, 0, 0, 1, 6, 1, b'k', 9, 2, 1, 0, 0, 0, 0, 0, 0, b'v'];
+    assert_eq!(batch.bytes(), expected);
+    let short: &[u8] = &[1, 0, 0, 0, 0, 1, 6, 1, b'k', 7, 2, 1, 0, 0, 0, 0, 0];
+    assert!(WriteBatch::from_bytes(short.to_vec()).is_err(), "no room for its moment");
+}
+
+#[test]
+fn puts_get_the_moment_of_their_keyspace() {
+    let (a, b) = (KeyspaceId(1), KeyspaceId(2));
+    let mut batch = WriteBatch::new();
+    batch.set_id([7; 16]);
+    batch.put(a, b"1", b"x");
+    batch.put_with_ttl(a, b"2", b"y", 5);
+    batch.put(b, b"3", b"z");
+    batch.delete(a, b"4");
+    batch.merge(a, b"5", b"m");
+    batch.delete_range(a, b"6", b"7");
+    batch.append(b, b"8");
+    let mut expected = WriteBatch::new();
+    expected.set_id([7; 16]);
+    expected.put_with_ttl(a, b"1", b"x", 90);
+    expected.put_with_ttl(a, b"2", b"y", 5);
+    expected.put(b, b"3", b"z");
+    expected.delete(a, b"4");
+    expected.merge(a, b"5", b"m");
+    expected.delete_range(a, b"6", b"7");
+    expected.append(b, b"8");
+    assert_eq!(batch.expiring(&|id| (id == a).then_some(90)).unwrap(), expected);
 }

@@ -1,8 +1,10 @@
 //! Tables that hold nothing that anybody can see: they go by an edit, unread.
 
+use std::sync::Arc;
+
 use super::{InFlight, Plan, PlanReason};
 use crate::key::{KeyspaceId, Seq};
-use crate::levels::Version;
+use crate::levels::{Run, Version};
 use crate::manifest::TableMeta;
 
 /// The tables of `version` that range deletes hide as a whole, unless a job holds them. `snapshots`
@@ -22,6 +24,30 @@ pub fn pick_hidden(
         deletes.hide_all(keys, (table.min_seq, table.max_seq), snapshots)
     };
     pick(keyspace, version, in_flight, &is_hidden)
+}
+
+/// The tables of `version` all of whose entries have expired at `now_ms`, unless a job holds them.
+/// An expired entry is a delete, so only where nothing older lies below.
+pub fn pick_expired(
+    keyspace: KeyspaceId,
+    version: &Version,
+    now_ms: u64,
+    in_flight: &InFlight,
+) -> Option<Plan> {
+    if version.expires_first_ms > now_ms {
+        return None;
+    }
+    let runs: Vec<_> = version.runs().collect();
+    let hides_nothing = |table: &TableMeta| {
+        let is_in = |run: &&&Arc<Run>| run.tables.iter().any(|t| t.meta.number == table.number);
+        let older = runs.iter().rev().take_while(|run| !is_in(run));
+        let mut below = older.flat_map(|run| &run.tables);
+        !below.any(|other| other.meta.overlaps(&table.smallest, &table.largest))
+    };
+    let has_expired = |table: &&TableMeta| {
+        table.expires_max_ms.is_some_and(|moment| moment <= now_ms) && hides_nothing(table)
+    };
+    pick(keyspace, version, in_flight, &has_expired)
 }
 
 /// A plan that drops the tables that are meant and free.

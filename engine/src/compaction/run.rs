@@ -44,6 +44,8 @@ pub struct Job<'a> {
     pub hooks: &'a Arc<dyn Hooks>,
     /// Live snapshots, ascending.
     pub snapshots: Vec<Seq>,
+    /// See [`MergeContext::now_ms`].
+    pub now_ms: u64,
     /// How its output is written.
     pub outputs: OutputOptions,
     /// Where it says how far it is.
@@ -81,6 +83,7 @@ pub fn run(mut job: Job<'_>) -> Result<DurableOutputs> {
         is_final: job.plan.is_final,
         snapshots: job.snapshots,
         range_deletes: job.version.range_deletes.clone(),
+        now_ms: job.now_ms,
     };
     let mut merge = merge_of(job.hooks, &context);
     let mut outputs = Outputs::new(job.outputs);

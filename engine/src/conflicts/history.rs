@@ -75,7 +75,9 @@ impl Chunk {
             start = written.end as usize;
             let is_read = match written.kind {
                 Kind::Append => reads.has_any(written.keyspace),
-                Kind::Put | Kind::Delete | Kind::Merge => reads.has_key(written.keyspace, key),
+                Kind::Put | Kind::PutUntil | Kind::Delete | Kind::Merge => {
+                    reads.has_key(written.keyspace, key)
+                }
                 Kind::DeleteRange => reads.has_range(written.keyspace, key, range_end),
             };
             if is_read {

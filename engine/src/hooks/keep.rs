@@ -15,6 +15,10 @@
 //! before any of this is asked. A range delete hides nothing that is newer than it, also where no
 //! job has seen that yet, so that it is never taken for the delete below an operand.
 //!
+//! A put that expires is not final either: operands above it stay apart from it, because they
+//! outlive it, and a stripe then leaves two versions; but those of its own batch are folded onto it.
+//! Once it has expired when the job begins it is a delete.
+//!
 //! What is left has the sequence number of the newest version it came from. The decision is one
 //! pure function, [`keep`]; [`KeepMerge`] feeds it one key at a time.
 
@@ -22,6 +26,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{EntryMerge, EntrySink, Hooks, InputEntry, MergeContext};
+use crate::expiry::{EXPIRY_BYTES, is_expired};
 use crate::key::{Kind, Seq};
 use crate::range_delete::{RangeDeletes, is_erased};
 use crate::scan::Body;
@@ -38,7 +43,8 @@ pub enum Kept {
         operands: Range<usize>,
         /// The put below them, if any.
         base: Option<usize>,
-        /// `Put` when the value is final, `Merge` when something below may still count.
+        /// `Put` when the value is final, `Merge` when something below may still count, `PutUntil`
+        /// on a put that expires.
         kind: Kind,
     },
 }
@@ -62,32 +68,65 @@ pub fn keep(versions: &[(Seq, Kind)], snapshots: &[Seq], is_bottom: bool, out: &
         while start > 0 && stripe(snapshots, versions[start - 1].0) == this {
             start -= 1;
         }
-        if let Some(kept) = keep_stripe(versions, start..end, is_any_below) {
-            is_any_below = true;
-            out.push(kept);
-        }
+        keep_stripe(versions, start..end, is_any_below, out);
+        is_any_below |= !out.is_empty();
         end = start;
     }
     out.reverse();
 }
 
-/// What is left of one stripe.
-fn keep_stripe(versions: &[(Seq, Kind)], stripe: Range<usize>, is_any_below: bool) -> Option<Kept> {
+/// Appends what is left of one stripe, oldest first.
+fn keep_stripe(
+    versions: &[(Seq, Kind)],
+    stripe: Range<usize>,
+    is_any_below: bool,
+    out: &mut Vec<Kept>,
+) {
     let start = stripe.start;
     let operand_count =
         versions[stripe.clone()].iter().take_while(|(_, kind)| *kind == Kind::Merge).count();
     let operands = start..start + operand_count;
     let base = (operands.end < stripe.end).then_some(operands.end);
     match (operand_count, base.map(|base| (base, versions[base].1))) {
-        (0, Some((_, Kind::Delete))) if !is_any_below => None,
-        (0, _) => Some(Kept::AsIs(start)),
+        (0, Some((_, Kind::Delete))) if !is_any_below => {}
+        (0, _) => out.push(Kept::AsIs(start)),
         (_, Some((base, Kind::Put))) => {
-            Some(Kept::Fold { operands, base: Some(base), kind: Kind::Put })
+            out.push(Kept::Fold { operands, base: Some(base), kind: Kind::Put });
         }
-        (_, Some(_)) => Some(Kept::Fold { operands, base: None, kind: Kind::Put }),
-        (_, None) if !is_any_below => Some(Kept::Fold { operands, base: None, kind: Kind::Put }),
-        (1, None) => Some(Kept::AsIs(start)),
-        (_, None) => Some(Kept::Fold { operands, base: None, kind: Kind::Merge }),
+        (_, Some((base, Kind::PutUntil))) => keep_expiring(versions, operands, base, out),
+        (_, Some(_)) => out.push(Kept::Fold { operands, base: None, kind: Kind::Put }),
+        (_, None) if !is_any_below => {
+            out.push(Kept::Fold { operands, base: None, kind: Kind::Put });
+        }
+        (_, None) => out.push(operand(operands)),
+    }
+}
+
+/// Appends a put that expires, with the operands of its batch, and the newer operands.
+fn keep_expiring(
+    versions: &[(Seq, Kind)],
+    operands: Range<usize>,
+    base: usize,
+    out: &mut Vec<Kept>,
+) {
+    let seq = versions[base].0;
+    let own = operands.start + versions[operands.clone()].partition_point(|(s, _)| *s > seq);
+    if own < base {
+        out.push(Kept::Fold { operands: own..base, base: Some(base), kind: Kind::PutUntil });
+    } else {
+        out.push(Kept::AsIs(base));
+    }
+    if operands.start < own {
+        out.push(operand(operands.start..own));
+    }
+}
+
+/// Operands as one.
+fn operand(operands: Range<usize>) -> Kept {
+    if operands.len() == 1 {
+        Kept::AsIs(operands.start)
+    } else {
+        Kept::Fold { operands, base: None, kind: Kind::Merge }
     }
 }
 
@@ -101,6 +140,7 @@ pub struct KeepMerge {
     snapshots: Vec<Seq>,
     is_bottom: bool,
     range_deletes: Arc<RangeDeletes>,
+    now_ms: u64,
     key: Vec<u8>,
     /// Numbers of the range deletes that cover the key.
     covering: Vec<Seq>,
@@ -120,6 +160,7 @@ impl KeepMerge {
             snapshots: context.snapshots.clone(),
             is_bottom: context.is_bottom,
             range_deletes: context.range_deletes.clone(),
+            now_ms: context.now_ms,
             key: Vec::new(),
             covering: Vec::new(),
             versions: Vec::new(),
@@ -153,7 +194,7 @@ impl KeepMerge {
                     out.put(&self.key, seq, kind, self.value(*index), body.as_deref())?;
                 }
                 Kept::Fold { operands, base, kind } => {
-                    let value = self.fold(operands.clone(), *base)?;
+                    let value = self.fold(operands.clone(), *base, *kind)?;
                     out.put(&self.key, self.versions[operands.start].0, *kind, &value, None)?;
                 }
             }
@@ -165,12 +206,28 @@ impl KeepMerge {
         Ok(())
     }
 
-    fn fold(&self, operands: Range<usize>, base: Option<usize>) -> Result<Vec<u8>> {
+    fn fold(&self, operands: Range<usize>, base: Option<usize>, kind: Kind) -> Result<Vec<u8>> {
         let oldest_first: Vec<&[u8]> = operands.rev().map(|index| self.value(index)).collect();
         let base = base.map(|index| self.value(index));
-        self.hooks.merge_operands(&self.key, base, &oldest_first).ok_or_else(|| Error::Invalid {
+        let moment_bytes = if kind == Kind::PutUntil { EXPIRY_BYTES } else { 0 };
+        let (moment, base) = match base {
+            Some(base) => (&base[..moment_bytes], Some(&base[moment_bytes..])),
+            None => (&[][..], None),
+        };
+        let value = self.hooks.merge_operands(&self.key, base, &oldest_first);
+        let value = value.ok_or_else(|| Error::Invalid {
             reason: "a merge operand without an operator".to_owned(),
-        })
+        })?;
+        Ok(if moment.is_empty() { value } else { [moment, &value].concat() })
+    }
+
+    /// Takes back the operands with the number of a put that has expired: they were its batch's.
+    fn forget_operands(&mut self, seq: Seq) {
+        while self.versions.last().is_some_and(|last| *last == (seq, Kind::Merge)) {
+            self.versions.pop();
+            self.ends.pop();
+            self.values.truncate(self.ends.last().map_or(0, |(end, _)| *end));
+        }
     }
 }
 
@@ -188,6 +245,12 @@ impl EntryMerge for KeepMerge {
             return Ok(());
         }
         if is_erased(&self.covering, &self.snapshots, entry.seq) {
+            return Ok(());
+        }
+        if is_expired(entry.kind, entry.value, self.now_ms) {
+            self.forget_operands(entry.seq);
+            self.versions.push((entry.seq, Kind::Delete));
+            self.ends.push((self.values.len(), None));
             return Ok(());
         }
         self.versions.push((entry.seq, entry.kind));

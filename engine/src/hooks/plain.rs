@@ -40,7 +40,7 @@ impl Hooks for Plain {
 
     fn validate(&self, op: &Op<'_>) -> Result<()> {
         let reason = match op.kind {
-            Kind::Put | Kind::Delete => return Ok(()),
+            Kind::Put | Kind::PutUntil | Kind::Delete => return Ok(()),
             Kind::DeleteRange if op.key < op.value => return Ok(()),
             Kind::DeleteRange => "a range delete whose start is not below its end",
             Kind::Merge if self.merge.is_some() => return Ok(()),

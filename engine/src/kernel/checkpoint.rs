@@ -62,6 +62,7 @@ fn state(export: &Export) -> ManifestState {
             name: keyspace.name.clone(),
             policy: keyspace.options.policy,
             compression: keyspace.options.compression,
+            ttl_ms: keyspace.options.ttl_ms,
             flushed_seq: export.seq,
             tables,
             range_deletes: keyspace.range_deletes.iter().cloned().collect(),

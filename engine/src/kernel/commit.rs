@@ -25,6 +25,7 @@ use super::{Commits, Entering, Guard, Kernel};
 use crate::background::Step;
 use crate::batch::WriteBatch;
 use crate::events::EventKind;
+use crate::expiry::now_ms;
 use crate::key::{Kind, Op, Seq};
 use crate::keyspace::{FlushReason, KeyspaceState, MemtableSlot};
 use crate::options::Durability;
@@ -103,6 +104,8 @@ impl Kernel {
         self.check_writable()?;
         let durability = durability.unwrap_or_else(|| self.runtime.durability());
         let mut touched = self.check_batch(batch)?;
+        let expiring = self.expiring(batch, &touched)?;
+        let batch = expiring.as_ref().unwrap_or(batch);
         if touched.is_empty() {
             guard.map_or(Ok(()), |guard| guard.check(&self.commits.lock()))?;
             return Ok(self.commit_of_nothing(self.publisher.visible()));
@@ -137,6 +140,19 @@ impl Kernel {
         if self.is_inline() {
             self.run_due();
         }
+    }
+
+    /// The batch with the moments at which its puts expire, where a keyspace has a time to live.
+    fn expiring(&self, batch: &WriteBatch, touched: &[Touched]) -> Result<Option<WriteBatch>> {
+        if touched.iter().all(|touched| touched.keyspace.ttl_ms().is_none()) {
+            return Ok(None);
+        }
+        let now_ms = now_ms(&*self.options.clock);
+        let moment = |id| {
+            let touched = touched.iter().find(|touched| touched.keyspace.id == id)?;
+            Some(now_ms.saturating_add(touched.keyspace.ttl_ms()?))
+        };
+        batch.expiring(&moment).map(Some)
     }
 
     /// Decodes every operation and asks its keyspace's hooks.

@@ -15,6 +15,7 @@ use crate::compaction::Claim;
 use crate::compaction::pick::{Plan, PlanReason};
 use crate::compaction::run::{self as compaction_run, Job};
 use crate::events::EventKind;
+use crate::expiry::now_ms;
 use crate::jobs::{JobInfo, JobState, RunningJob};
 use crate::keyspace::KeyspaceState;
 use crate::levels::Version;
@@ -95,6 +96,7 @@ impl Kernel {
             version,
             hooks: &keyspace.hooks,
             snapshots,
+            now_ms: now_ms(&*self.options.clock),
             outputs,
             progress: &job.progress,
             go_on: &|bytes| self.go_on(job, bytes, is_cancelled),

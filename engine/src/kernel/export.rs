@@ -145,7 +145,8 @@ impl Kernel {
         let manifest = self.manifest.lock();
         let record = manifest.state().keyspaces.get(&keyspace.id);
         let record = record.ok_or_else(|| gone(keyspace))?;
-        Ok(KeyspaceOptions { policy: record.policy, compression: record.compression })
+        let (policy, compression) = (record.policy, record.compression);
+        Ok(KeyspaceOptions { policy, compression, ttl_ms: record.ttl_ms })
     }
 }
 

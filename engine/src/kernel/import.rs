@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Kernel;
+use super::requests::check_ttl;
 use crate::events::EventKind;
 use crate::fs::copy::{Visit, copy, link_or_copy};
 use crate::key::{KeyspaceId, Seq};
@@ -97,6 +98,7 @@ impl Import {
     /// Begins a keyspace; the tables that follow are its own.
     pub fn keyspace(&mut self, name: &str, options: KeyspaceOptions) -> Result<()> {
         self.kernel.check_name(name)?;
+        check_ttl(options.ttl_ms)?;
         if self.keyspaces.iter().any(|other| *other.name == *name) {
             return Err(Error::Invalid { reason: format!("keyspace {name} comes twice") });
         }
@@ -279,6 +281,9 @@ impl Kernel {
     ) -> Result<Arc<KeyspaceState>> {
         let Ready { name, options, tables, range_deletes } = keyspace;
         edit.add_keyspace(id, name.clone(), options.policy, options.compression);
+        if options.ttl_ms.is_some() {
+            edit.set_ttl(id, options.ttl_ms);
+        }
         let mut added = Vec::with_capacity(tables.len());
         for (place, table) in tables {
             edit.add_table(id, *place, table);
@@ -294,7 +299,9 @@ impl Kernel {
         let hooks = self.options.hooks.hooks(name);
         let policy = options.policy.unwrap_or(self.options.policy);
         let handle = Keyspace { id, name: name.clone() };
-        Ok(KeyspaceState::new(handle, hooks, options.compression, policy, version))
+        let keyspace = KeyspaceState::new(handle, hooks, options.compression, policy, version);
+        keyspace.set_ttl_ms(options.ttl_ms);
+        Ok(keyspace)
     }
 
     /// Keyspaces of these numbers, each once.

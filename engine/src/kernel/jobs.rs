@@ -15,10 +15,11 @@ use super::compacting::Written;
 use crate::background::Step;
 use crate::budget::Share;
 use crate::compaction::Claim;
-use crate::compaction::drop::pick_hidden;
+use crate::compaction::drop::{pick_expired, pick_hidden};
 use crate::compaction::pick::{self, Plan, pick_all};
 use crate::compress::Compression;
 use crate::events::EventKind;
+use crate::expiry::now_ms;
 use crate::hooks::MergeContext;
 use crate::jobs::JobInfo;
 use crate::keyspace::{KeyspaceState, MemtableSlot, Picture};
@@ -158,6 +159,7 @@ impl Kernel {
             is_final: false,
             snapshots,
             range_deletes: Arc::new(deletes),
+            now_ms: now_ms(&*self.options.clock),
         };
         let mut options = self.output_options(keyspace, false, is_bottom);
         options.table.filter_kind = FilterKind::Bloom;
@@ -268,10 +270,13 @@ impl Kernel {
         in_flight: &crate::compaction::InFlight,
     ) -> Option<Plan> {
         let version = &picture.version;
-        if version.range_deletes.is_empty() {
+        let expires = version.expires_first_ms < u64::MAX;
+        if version.range_deletes.is_empty() && !expires {
             return None;
         }
+        let now_ms = now_ms(&*self.options.clock);
         pick_hidden(keyspace.id, version, &self.snapshots.list(), in_flight)
+            .or_else(|| pick_expired(keyspace.id, version, now_ms, in_flight))
     }
 
     fn final_plan(

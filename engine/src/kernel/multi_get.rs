@@ -7,6 +7,7 @@
 use super::Kernel;
 use crate::Result;
 use crate::bloom::key_hash;
+use crate::expiry::{Now, now_ms};
 use crate::key::KeyspaceId;
 use crate::keyspace::Picture;
 use crate::scan::Value;
@@ -31,12 +32,13 @@ impl Kernel {
         let keyspace = self.keyspace(keyspace)?;
         let picture = keyspace.picture();
         let seq = self.seen(snapshot);
+        let now = Now::At(now_ms(&*self.options.clock));
         let mut order: Vec<usize> = (0..keys.len()).collect();
         order.sort_unstable_by_key(|index| keys[*index]);
         let mut asked: Vec<Asked<'_>> = Vec::with_capacity(keys.len());
         for key in order.iter().map(|index| keys[*index]) {
             if asked.last().is_none_or(|last| last.key != key) {
-                let lookup = Lookup::new(key, picture.hidden_below(key, seq));
+                let lookup = Lookup::new(key, picture.hidden_below(key, seq), now);
                 asked.push(Asked { key, lookup, is_settled: false });
             }
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::Kernel;
 use crate::compaction::pick;
+use crate::expiry::{Now, now_ms};
 use crate::key::{KeyspaceId, Kind, Seq};
 use crate::keyspace::{KeyspaceState, KvIterator, View};
 use crate::metrics::{ClassMetrics, StoreMetrics};
@@ -63,7 +64,8 @@ impl Kernel {
         let keyspace = self.keyspace(keyspace)?;
         let picture = keyspace.picture();
         let seq = self.seen(snapshot);
-        let mut lookup = Lookup::new(key, picture.hidden_below(key, seq));
+        let now = Now::Of(&*self.options.clock);
+        let mut lookup = Lookup::new(key, picture.hidden_below(key, seq), now);
         for slot in picture.slots() {
             let mut goes_on = true;
             slot.memtable.versions(key, seq, &mut |seq, kind, value| {
@@ -93,7 +95,8 @@ impl Kernel {
         let picture = keyspace.picture();
         let seq = self.seen(snapshot);
         let (mut read, mut outcome) = (Some(read), None);
-        let mut lookup = Lookup::new(key, picture.hidden_below(key, seq));
+        let now = Now::Of(&*self.options.clock);
+        let mut lookup = Lookup::new(key, picture.hidden_below(key, seq), now);
         for slot in picture.slots() {
             let mut goes_on = true;
             slot.memtable.versions(key, seq, &mut |seq, kind, value| {
@@ -127,7 +130,9 @@ impl Kernel {
         let picture = keyspace.picture();
         let seq = self.seen(options.snapshot);
         let (hooks, fill_cache) = (keyspace.hooks.clone(), !options.skip_cache);
-        Ok(KvIterator::new(&picture, hooks, seq, options.bounds, options.reverse, fill_cache))
+        let now_ms = now_ms(&*self.options.clock);
+        let at = (seq, now_ms);
+        Ok(KvIterator::new(&picture, hooks, at, options.bounds, options.reverse, fill_cache))
     }
 
     pub fn view(&self, keyspace: KeyspaceId) -> Result<View> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Kernel;
 use crate::compaction::pick::pick_all;
 use crate::events::EventKind;
+use crate::expiry::now_ms;
 use crate::key::KeyspaceId;
 use crate::keyspace::{FlushReason, Keyspace, KeyspaceState, MemtableSlot};
 use crate::levels::Version;
@@ -33,6 +34,7 @@ impl Kernel {
     ) -> Result<Vec<Keyspace>> {
         self.check_writable()?;
         names.iter().try_for_each(|name| self.check_name(name))?;
+        check_ttl(options.ttl_ms)?;
         let mut manifest = self.manifest.lock();
         let mut missing: Vec<&String> = {
             let registry = self.registry.read();
@@ -58,6 +60,9 @@ impl Kernel {
                 .collect();
             for Keyspace { id, name } in &made {
                 edit.add_keyspace(*id, name.clone(), options.policy, options.compression);
+                if options.ttl_ms.is_some() {
+                    edit.set_ttl(*id, options.ttl_ms);
+                }
             }
             manifest.commit(edit).map_err(|error| self.fail(error))?;
             let policy = options.policy.unwrap_or(self.options.policy);
@@ -66,7 +71,9 @@ impl Kernel {
                 let hooks = self.options.hooks.hooks(&keyspace.name);
                 let version = Version::default();
                 let compression = options.compression;
-                registry.insert(KeyspaceState::new(keyspace, hooks, compression, policy, version));
+                let state = KeyspaceState::new(keyspace, hooks, compression, policy, version);
+                state.set_ttl_ms(options.ttl_ms);
+                registry.insert(state);
             }
         }
         let registry = self.registry.read();
@@ -156,6 +163,28 @@ impl Kernel {
         }
         self.signal.raise();
         Ok(after)
+    }
+
+    /// Changes how long puts last that do not say it; what is written keeps its moment.
+    pub fn set_ttl(&self, id: KeyspaceId, ttl_ms: Option<u64>) -> Result<()> {
+        self.check_writable()?;
+        check_ttl(ttl_ms)?;
+        let mut manifest = self.manifest.lock();
+        let keyspace = self.keyspace(id)?;
+        let mut edit = Edit::new(self.options.clock.unix_ns(), "ttl");
+        edit.set_ttl(id, ttl_ms);
+        manifest.commit(edit).map_err(|error| self.fail(error))?;
+        keyspace.set_ttl_ms(ttl_ms);
+        Ok(())
+    }
+
+    /// Has a look at keyspaces with tables that have expired as a whole.
+    pub fn look_at_expired(&self) {
+        let now_ms = now_ms(&*self.options.clock);
+        let registry = self.registry.read();
+        let due = registry.all().filter(|k| k.picture().version.expires_first_ms <= now_ms);
+        let mut schedule = self.schedule.lock();
+        due.for_each(|keyspace| schedule.compaction_due(keyspace));
     }
 
     /// Flushes what the keyspaces hold in memory now, and waits.
@@ -302,6 +331,14 @@ impl Kernel {
         drop(lock);
         outcome
     }
+}
+
+/// A time to live is some time.
+pub(super) fn check_ttl(ttl_ms: Option<u64>) -> Result<()> {
+    if ttl_ms == Some(0) {
+        return Err(Error::Invalid { reason: "a time to live of nothing".to_owned() });
+    }
+    Ok(())
 }
 
 /// Whether a keyspace needs no compaction that was asked for by hand.

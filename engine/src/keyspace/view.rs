@@ -109,7 +109,7 @@ impl KvIterator {
     pub(crate) fn new(
         picture: &Picture,
         hooks: Arc<dyn Hooks>,
-        seq: Seq,
+        (seq, now_ms): (Seq, u64),
         bounds: Bounds,
         is_reverse: bool,
         fill_cache: bool,
@@ -126,7 +126,8 @@ impl KvIterator {
         });
         let tables = picture.version.cursors_unpinned(fill_cache, can_skip);
         let merged: Box<dyn Cursor> = Box::new(MergingCursor::new(slots.chain(tables).collect()));
-        let cursor = VisibleCursor::new(merged, hooks, seq, bounds).without(hidden);
+        let cursor = VisibleCursor::new(merged, hooks, seq, bounds);
+        let cursor = cursor.without(hidden).at_ms(now_ms);
         let stand = if is_reverse { Stand::AfterLast } else { Stand::BeforeFirst };
         KvIterator { cursor, is_reverse, stand, _version: picture.version.clone() }
     }

@@ -25,6 +25,7 @@ fn table(number: u64, smallest: &str, largest: &str) -> Arc<TableFile> {
         max_seq: 1,
         is_final: number > 100,
         clean_seq: 0,
+        expires_max_ms: None,
         smallest: smallest.as_bytes().into(),
         largest: largest.as_bytes().into(),
     };

@@ -15,14 +15,17 @@
 //!  10 remove table     id varint | number varint
 //!  11 add range delete   id varint | seq varint | start slice | end slice
 //!  12 drop range delete  id varint | seq varint | start slice | end slice
+//!  13 set ttl         id varint | ttl_ms varint, 0: none
 //! policy := 0 | 1 runs0_trigger varint, ratio varint, base_bytes varint
 //!             | 2 tiers | 3 tiers, ratio varint | 4 tiers, prefix_bytes u8
 //! tiers  := merge_min varint, merge_max varint, ratio f64, runs_max varint
 //! compression := 0 store's default | 1 none | 2 zstd, level i32
 //! table  := number, bytes, entries, deletes, raw_bytes, min_seq, max_seq varint | flags u8
-//!           | [ written_as varint ] | [ clean_seq varint ] | smallest slice | largest slice
+//!           | [ written_as varint ] | [ clean_seq varint ] | [ expires_max_ms varint ]
+//!           | smallest slice | largest slice
 //! flags  := 1 final | 2 written under another number (version 2), which follows
 //!         | 4 clean of range deletes up to a number, which follows
+//!         | 8 every entry expires by a moment, which follows
 //! ```
 //!
 //! Ladder: a job *plans*, writes tables, makes them durable, names them in an *edit*; the manifest
@@ -139,6 +142,8 @@ pub enum Change {
     AddRangeDelete(KeyspaceId, RangeDelete),
     /// The tables hold nothing any more that it would hide.
     DropRangeDelete(KeyspaceId, RangeDelete),
+    /// From now on puts expire after so many milliseconds, or do not.
+    SetTtl(KeyspaceId, Option<u64>),
 }
 
 /// One atomic change of the picture, with its time and reason.
@@ -182,6 +187,11 @@ impl Edit {
     /// Changes a policy.
     pub fn set_policy(&mut self, id: KeyspaceId, policy: Policy) {
         self.changes.push(Change::SetPolicy(id, policy));
+    }
+
+    /// Changes how long puts last that do not say it, in milliseconds; `None`: for ever.
+    pub fn set_ttl(&mut self, id: KeyspaceId, ttl_ms: Option<u64>) {
+        self.changes.push(Change::SetTtl(id, ttl_ms));
     }
 
     /// Says up to where a keyspace is in tables, and from where on the log is needed.
@@ -302,6 +312,10 @@ fn encode_change(out: &mut Vec<u8>, change: &Change) {
             id_of(out, 12, *id);
             encode_range_delete(out, delete);
         }
+        Change::SetTtl(id, ttl_ms) => {
+            id_of(out, 13, *id);
+            put_varint(out, ttl_ms.unwrap_or(0));
+        }
     }
 }
 
@@ -339,6 +353,7 @@ fn decode_change(decoder: &mut Decoder<'_>) -> Result<Change, DecodeError> {
         10 => Change::RemoveTable(id(decoder)?, number(decoder)?),
         11 => Change::AddRangeDelete(id(decoder)?, decode_range_delete(decoder)?),
         12 => Change::DropRangeDelete(id(decoder)?, decode_range_delete(decoder)?),
+        13 => Change::SetTtl(id(decoder)?, Some(decoder.varint()?).filter(|ttl_ms| *ttl_ms > 0)),
         _ => return Err(decoder.error("unknown change")),
     })
 }
@@ -445,6 +460,7 @@ fn decode_range_delete(decoder: &mut Decoder<'_>) -> Result<RangeDelete, DecodeE
 const FINAL: u8 = 1;
 const IMPORTED: u8 = 2;
 const CLEAN: u8 = 4;
+const EXPIRES: u8 = 8;
 
 fn encode_table(out: &mut Vec<u8>, table: &TableMeta) {
     for value in [
@@ -461,12 +477,17 @@ fn encode_table(out: &mut Vec<u8>, table: &TableMeta) {
     let is_imported = table.written_as != table.number;
     let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
     let is_clean = table.clean_seq > 0;
-    out.push(flag(table.is_final, FINAL) | flag(is_imported, IMPORTED) | flag(is_clean, CLEAN));
+    let expires = flag(table.expires_max_ms.is_some(), EXPIRES);
+    let flags = flag(table.is_final, FINAL) | flag(is_imported, IMPORTED) | flag(is_clean, CLEAN);
+    out.push(flags | expires);
     if is_imported {
         put_varint(out, table.written_as.0);
     }
     if is_clean {
         put_varint(out, table.clean_seq);
+    }
+    if let Some(moment) = table.expires_max_ms {
+        put_varint(out, moment);
     }
     put_slice(out, &table.smallest);
     put_slice(out, &table.largest);
@@ -485,11 +506,12 @@ fn decode_table(decoder: &mut Decoder<'_>) -> Result<TableMeta, DecodeError> {
         max_seq: decoder.varint()?,
         is_final: false,
         clean_seq: 0,
+        expires_max_ms: None,
         smallest: Arc::default(),
         largest: Arc::default(),
     };
     let flags = decoder.u8()?;
-    if flags & !(FINAL | IMPORTED | CLEAN) != 0 {
+    if flags & !(FINAL | IMPORTED | CLEAN | EXPIRES) != 0 {
         return Err(decoder.error("unknown table flags"));
     }
     table.is_final = flags & FINAL != 0;
@@ -498,6 +520,9 @@ fn decode_table(decoder: &mut Decoder<'_>) -> Result<TableMeta, DecodeError> {
     }
     if flags & CLEAN != 0 {
         table.clean_seq = decoder.varint()?;
+    }
+    if flags & EXPIRES != 0 {
+        table.expires_max_ms = Some(decoder.varint()?);
     }
     table.smallest = decoder.slice()?.into();
     table.largest = decoder.slice()?.into();

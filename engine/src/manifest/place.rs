@@ -46,6 +46,9 @@ pub struct TableMeta {
     /// Range deletes up to this sequence number hide nothing in it: whoever wrote it left out what
     /// they hid.
     pub clean_seq: Seq,
+    /// When the last of its entries expires, in milliseconds since the Unix epoch; `None` where some
+    /// do not.
+    pub expires_max_ms: Option<u64>,
     /// First user key.
     pub smallest: Arc<[u8]>,
     /// Last user key.
@@ -66,6 +69,7 @@ impl TableMeta {
             max_seq: properties.max_seq,
             is_final,
             clean_seq: 0,
+            expires_max_ms: properties.expires_max_ms,
             smallest: properties.smallest.as_slice().into(),
             largest: properties.largest.as_slice().into(),
         }

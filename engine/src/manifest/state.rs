@@ -35,6 +35,8 @@ pub struct KeyspaceRecord {
     pub policy: Option<Policy>,
     /// Its compression, where it chose one.
     pub compression: Option<Compression>,
+    /// How long its puts last that do not say it, in milliseconds; `None`: for ever.
+    pub ttl_ms: Option<u64>,
     /// Operations up to this sequence number are in tables.
     pub flushed_seq: Seq,
     /// Its tables and their places.
@@ -78,6 +80,7 @@ impl ManifestState {
                     name: name.clone(),
                     policy,
                     compression,
+                    ttl_ms: None,
                     flushed_seq: 0,
                     tables: BTreeMap::new(),
                     range_deletes: BTreeSet::new(),
@@ -108,6 +111,7 @@ impl ManifestState {
                     return Err(format!("no table {}", number.0));
                 }
             }
+            Change::SetTtl(id, ttl_ms) => self.keyspace(*id)?.ttl_ms = *ttl_ms,
             Change::AddRangeDelete(id, delete) => {
                 if !self.keyspace(*id)?.range_deletes.insert(delete.clone()) {
                     return Err(format!("range delete {} exists", delete.seq));
@@ -148,6 +152,9 @@ impl ManifestState {
                 policy: keyspace.policy,
                 compression: keyspace.compression,
             });
+            if keyspace.ttl_ms.is_some() {
+                edit.changes.push(Change::SetTtl(*id, keyspace.ttl_ms));
+            }
             edit.changes.push(Change::Flushed(*id, keyspace.flushed_seq));
             let tables = keyspace.tables.values();
             let add = tables.map(|(place, table)| Change::AddTable(*id, *place, table.clone()));

@@ -7,10 +7,14 @@ use super::hidden::{BoundedCursor, HiddenKeys};
 use super::merging::MergingCursor;
 use super::visible::{Lookup, VisibleCursor};
 use super::*;
+use crate::expiry::{EXPIRY_BYTES, Now, is_expired};
 use crate::fs::sim::Rng;
 use crate::hooks::{Hooks, Plain};
 use crate::key::internal_cmp;
 use crate::range_delete::{LiveRangeDeletes, RangeDelete, RangeDeletes};
+
+/// What the clock shows when a reader begins.
+const NOW_MS: u64 = 100;
 
 type Row = (Vec<u8>, Seq, Kind, Vec<u8>);
 
@@ -88,8 +92,13 @@ fn random_inputs(rng: &mut Rng) -> (Vec<Arc<Vec<Row>>>, Arc<Vec<Row>>) {
     for input in 0..rng.below(6) {
         let mut rows = Vec::new();
         for number in 0..rng.below(30) {
-            let kind = [Kind::Put, Kind::Put, Kind::Delete, Kind::Merge][rng.below(4) as usize];
-            let value = format!("{input}.{number};").into_bytes();
+            let kinds = [Kind::Put, Kind::PutUntil, Kind::Delete, Kind::Merge, Kind::Merge];
+            let kind = kinds[rng.below(5) as usize];
+            let mut value = format!("{input}.{number};").into_bytes();
+            if kind == Kind::PutUntil {
+                let moment = rng.below(2 * NOW_MS).to_le_bytes();
+                value.splice(..0, moment);
+            }
             rows.push((random_key(rng), 1 + rng.below(12), kind, value));
         }
         // A stable sort: versions with equal numbers keep their order.
@@ -183,13 +192,21 @@ fn merging_bounded(inputs: &[Arc<Vec<Row>>]) -> MergingCursor {
 /// The keys a reader sees, with their values, from a list in internal order.
 fn visible(rows: &[Row], snapshot: Seq, bounds: &Bounds) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut seen: std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>> = Default::default();
+    let mut expired = std::collections::BTreeMap::new();
     for (key, seq, kind, value) in rows.iter().rev() {
         if *seq > snapshot || !bounds.contains(key) {
             continue;
         }
         let state = seen.entry(key.clone()).or_default();
+        if *kind != Kind::Merge {
+            let has_expired = is_expired(*kind, value, NOW_MS);
+            expired.insert(key.clone(), has_expired.then_some(*seq));
+        }
+        let expired = expired.get(key).copied().flatten();
         match kind {
             Kind::Put => *state = Some(value.clone()),
+            Kind::PutUntil if expired.is_none() => *state = Some(value[EXPIRY_BYTES..].to_vec()),
+            Kind::Merge if expired == Some(*seq) => {} // of the batch of what has expired
             Kind::Merge => state.get_or_insert_default().extend_from_slice(value),
             _ => *state = None,
         }
@@ -214,7 +231,8 @@ fn a_visible_cursor_walks_what_a_reader_sees() {
         let model = visible(&left, snapshot, &bounds);
         let inner = merging_bounded(&inputs);
         let mut cursor = VisibleCursor::new(inner, hooks.clone(), snapshot, bounds.clone())
-            .without(hidden_keys(&deletes, snapshot));
+            .without(hidden_keys(&deletes, snapshot))
+            .at_ms(NOW_MS);
         let mut at: Option<usize> = None;
         for step in 0..120 {
             let key = random_key(rng);
@@ -266,9 +284,10 @@ fn a_lookup_finds_what_a_scan_finds() {
         left.retain(|row| !is_hidden(row, &deletes, snapshot));
         let model = visible(&left, snapshot, &Bounds::all());
         let deletes = RangeDeletes::new(deletes, &[snapshot]);
+        let now = Now::At(NOW_MS);
         for _ in 0..40 {
             let key = random_key(rng);
-            let mut lookup = Lookup::new(&key, deletes.hidden_below(&key, snapshot));
+            let mut lookup = Lookup::new(&key, deletes.hidden_below(&key, snapshot), now);
             let versions = all.iter().filter(|row| row.0 == key && row.1 <= snapshot);
             for (_, seq, kind, value) in versions {
                 if !lookup.add(*seq, *kind, || Value::copy(value)) {
@@ -290,7 +309,7 @@ fn an_operand_without_an_operator_is_an_error_not_a_value() {
     let mut cursor = VisibleCursor::new(inner, hooks.clone(), 9, Bounds::all());
     assert!(cursor.seek_first().is_err() && !cursor.valid());
     assert!(cursor.seek_last().is_err() && !cursor.valid());
-    let mut lookup = Lookup::new(b"k", 0);
+    let mut lookup = Lookup::new(b"k", 0, Now::At(0));
     assert!(lookup.add(1, Kind::Merge, || Value::copy(b"1")));
     assert!(lookup.finish(&*hooks).is_err());
 }

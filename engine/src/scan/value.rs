@@ -35,6 +35,24 @@ impl Value {
         Value(Repr::Shared { owner, start, len })
     }
 
+    /// The same without its first `count` bytes.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[must_use]
+    pub fn without_front(self, count: usize) -> Self {
+        assert!(count <= self.len(), "a value shorter than its front");
+        Value(match self.0 {
+            Repr::Owned(mut bytes) => {
+                bytes.drain(..count);
+                Repr::Owned(bytes)
+            }
+            Repr::Shared { owner, start, len } => {
+                Repr::Shared { owner, start: start + count, len: len - count }
+            }
+        })
+    }
+
     /// The bytes, copied only when they are shared.
     pub fn into_vec(self) -> Vec<u8> {
         match self.0 {

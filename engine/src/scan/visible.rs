@@ -8,13 +8,15 @@
 //! value when walking backward (versions then come oldest first), is kept beside the cursor,
 //! which has gone on to the next key by then; a value in a block is kept by keeping the block.
 //!
-//! A version that a range delete hides is as if it were not there; see [`super::hidden`].
+//! A version that a range delete hides is as if it were not there; see [`super::hidden`]. A put that
+//! has expired is a delete; see [`crate::expiry`].
 
 use std::sync::Arc;
 
 use super::bounds::Bounds;
 use super::hidden::HiddenKeys;
 use super::{Cursor, Value};
+use crate::expiry::{EXPIRY_BYTES, Now, is_expired};
 use crate::hooks::Hooks;
 use crate::key::{Kind, Seq};
 use crate::{Error, Result};
@@ -27,6 +29,10 @@ pub struct VisibleCursor<C: Cursor = Box<dyn Cursor>> {
     bounds: Bounds,
     /// What range deletes hide, where there are any.
     hidden: Option<Box<HiddenKeys>>,
+    /// Puts that expire by then have expired.
+    now_ms: u64,
+    /// Bytes before the value of the put at which the inner cursor stands.
+    front: usize,
     place: Place,
     /// The current key when `place` is `Kept`; scratch otherwise.
     key: Vec<u8>,
@@ -52,7 +58,14 @@ impl<C: Cursor> VisibleCursor<C> {
     pub fn new(inner: C, hooks: Arc<dyn Hooks>, snapshot: Seq, bounds: Bounds) -> Self {
         let (key, value) = (Vec::new(), Value::default());
         let (hidden, place) = (None, Place::Nowhere);
-        VisibleCursor { inner, hooks, snapshot, bounds, hidden, place, key, value }
+        let (now_ms, front) = (0, 0);
+        VisibleCursor { inner, hooks, snapshot, bounds, hidden, now_ms, front, place, key, value }
+    }
+
+    /// Leaves out what has expired at `now_ms`, in milliseconds since the Unix epoch.
+    pub fn at_ms(mut self, now_ms: u64) -> Self {
+        self.now_ms = now_ms;
+        self
     }
 
     /// Leaves out what range deletes hide at the cursor's snapshot.
@@ -143,7 +156,7 @@ impl<C: Cursor> VisibleCursor<C> {
 
     /// Its value.
     pub fn value(&self) -> &[u8] {
-        if self.place == Place::Inner { self.inner.value() } else { &self.value }
+        if self.place == Place::Inner { &self.inner.value()[self.front..] } else { &self.value }
     }
 
     /// The sequence number that the value was put with; `None` where it was merged, or on the way
@@ -154,7 +167,11 @@ impl<C: Cursor> VisibleCursor<C> {
 
     /// Its value, kept alive; without a copy where it lies in a block.
     pub fn pin(&self) -> Value {
-        if self.place == Place::Inner { self.inner.pin() } else { self.value.clone() }
+        match self.place {
+            Place::Inner if self.front == 0 => self.inner.pin(),
+            Place::Inner => self.inner.pin().without_front(self.front),
+            _ => self.value.clone(),
+        }
     }
 
     fn keep_key(&mut self) {
@@ -173,6 +190,11 @@ impl<C: Cursor> VisibleCursor<C> {
     /// Whether a range delete hides the version under the inner cursor.
     fn is_hidden(&mut self) -> bool {
         is_hidden(&mut self.hidden, &self.inner)
+    }
+
+    /// Whether the inner cursor stands at a put that has expired.
+    fn has_expired(&self) -> bool {
+        is_expired(self.inner.kind(), self.inner.value(), self.now_ms)
     }
 
     /// Moves the inner cursor on from a hidden version.
@@ -194,16 +216,23 @@ impl<C: Cursor> VisibleCursor<C> {
             }
             match self.inner.kind() {
                 Kind::Put => {
-                    self.place = Place::Inner;
+                    (self.place, self.front) = (Place::Inner, 0);
+                    return Ok(());
+                }
+                Kind::PutUntil if !self.has_expired() => {
+                    (self.place, self.front) = (Place::Inner, EXPIRY_BYTES);
                     return Ok(());
                 }
                 Kind::Merge => {
                     self.keep_key();
-                    self.value = self.fold_forward()?;
-                    self.place = Place::KeptForward;
-                    return Ok(());
+                    if let Some(value) = self.fold_forward()? {
+                        (self.value, self.place) = (value, Place::KeptForward);
+                        return Ok(());
+                    }
+                    // They were of the batch of a put that has expired.
+                    self.skip_key()?;
                 }
-                Kind::Delete | Kind::Append | Kind::DeleteRange => {
+                Kind::Delete | Kind::PutUntil | Kind::Append | Kind::DeleteRange => {
                     self.keep_key();
                     self.skip_key()?;
                 }
@@ -213,8 +242,8 @@ impl<C: Cursor> VisibleCursor<C> {
     }
 
     /// Folds the operands of the kept key; the inner cursor stands at the newest.
-    fn fold_forward(&mut self) -> Result<Value> {
-        let mut lookup = Lookup::new(&self.key, 0);
+    fn fold_forward(&mut self) -> Result<Option<Value>> {
+        let mut lookup = Lookup::new(&self.key, 0, Now::At(self.now_ms));
         while self.inner.valid() && self.inner.key() == self.key {
             if is_hidden(&mut self.hidden, &self.inner) {
                 break;
@@ -225,7 +254,7 @@ impl<C: Cursor> VisibleCursor<C> {
             }
             self.inner.next()?;
         }
-        Ok(lookup.finish(&*self.hooks)?.unwrap_or_default())
+        lookup.finish(&*self.hooks)
     }
 
     /// From the newest-but-last version of a key (the oldest is met first) to the first key,
@@ -240,13 +269,23 @@ impl<C: Cursor> VisibleCursor<C> {
             self.keep_key();
             let mut base = None;
             let mut operands = Vec::new();
+            let mut expired = None;
             while self.inner.valid() && self.inner.key() == self.key {
                 if self.inner.seq() <= self.snapshot {
                     match self.inner.kind() {
+                        // Of the batch of a put that has expired.
+                        Kind::Merge if expired == Some(self.inner.seq()) => {}
                         Kind::Merge => operands.push(self.inner.pin()),
                         kind => {
                             operands.clear();
-                            base = (kind == Kind::Put).then(|| self.inner.pin());
+                            expired = self.has_expired().then(|| self.inner.seq());
+                            base = match kind {
+                                Kind::Put => Some(self.inner.pin()),
+                                Kind::PutUntil if expired.is_none() => {
+                                    Some(self.inner.pin().without_front(EXPIRY_BYTES))
+                                }
+                                _ => None,
+                            };
                         }
                     }
                 }
@@ -282,15 +321,19 @@ impl<C: Cursor> std::fmt::Debug for VisibleCursor<C> {
 pub struct Lookup<'a> {
     key: &'a [u8],
     hidden_below: Seq,
+    now: Now<'a>,
     base: Option<Value>,
     /// Newest first.
     operands: Vec<Value>,
+    /// Of the operands.
+    seqs: Vec<Seq>,
 }
 
 impl<'a> Lookup<'a> {
     /// A point read of `key`, whose versions below the number `hidden_below` a range delete hides.
-    pub fn new(key: &'a [u8], hidden_below: Seq) -> Self {
-        Lookup { key, hidden_below, base: None, operands: Vec::new() }
+    pub fn new(key: &'a [u8], hidden_below: Seq, now: Now<'a>) -> Self {
+        let (operands, seqs) = (Vec::new(), Vec::new());
+        Lookup { key, hidden_below, now, base: None, operands, seqs }
     }
 
     /// Whether no range delete hides the version `seq`.
@@ -310,10 +353,24 @@ impl<'a> Lookup<'a> {
         }
         match kind {
             Kind::Put => self.base = Some(pin()),
-            Kind::Merge => self.operands.push(pin()),
+            Kind::PutUntil => self.add_expiring(seq, pin()),
+            Kind::Merge => {
+                self.operands.push(pin());
+                self.seqs.push(seq);
+            }
             Kind::Delete | Kind::Append | Kind::DeleteRange => {}
         }
         kind == Kind::Merge
+    }
+
+    fn add_expiring(&mut self, seq: Seq, value: Value) {
+        if !is_expired(Kind::PutUntil, &value, self.now.ms()) {
+            self.base = Some(value.without_front(EXPIRY_BYTES));
+            return;
+        }
+        // The operands of its batch go with it.
+        let left = self.seqs.partition_point(|operand| *operand > seq);
+        self.operands.truncate(left);
     }
 
     /// The value, merge operands folded.

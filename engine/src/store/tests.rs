@@ -15,6 +15,7 @@ use crate::hooks::{Hooks, Plain};
 use crate::options::{Background, HookResolver};
 
 mod range_deletes;
+mod ttl;
 
 #[derive(Debug)]
 struct PlainHooks;

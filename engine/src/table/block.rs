@@ -8,7 +8,7 @@
 //! +----------------+---------------------+
 //! entry := shared varint | unshared varint | value_len varint | tag varint
 //!        | key suffix (unshared) | value (value_len) | [ body ]
-//! tag   := seq << 3 | has_body << 2 | (kind - 1)
+//! tag   := seq << 3 | has_body << 2 | kind       0 put, 1 delete, 2 merge, 3 put until
 //! body  := offset varint | len varint | crc u32        where the body lies in the file
 //! ```
 //!
@@ -36,6 +36,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::coding::{Decoder, put_u32, put_u64, put_varint};
+use crate::expiry::EXPIRY_BYTES;
 use crate::key::{Kind, Seq, head};
 use crate::scan::BodyHandle;
 pub(super) use cursor::BlockCursor;
@@ -94,7 +95,8 @@ impl BlockBuilder {
         put_varint(out, shared as u64);
         put_varint(out, (key.len() - shared) as u64);
         put_varint(out, value.len() as u64);
-        put_varint(out, seq << 3 | u64::from(body.is_some()) << 2 | (kind as u64 - 1));
+        let bits = kind.table_bits().expect("the builder admits what may be in a table");
+        put_varint(out, seq << 3 | u64::from(body.is_some()) << 2 | u64::from(bits));
         if is_restart {
             self.restart_keys.push(out.len()..out.len() + key.len());
         }
@@ -230,7 +232,10 @@ impl<'a> BlockView<'a> {
         let unshared = varint(entries, &mut at)? as usize;
         let value_len = varint(entries, &mut at)? as usize;
         let tag = varint(entries, &mut at)?;
-        let kind = Kind::from_byte((tag & 3) as u8 + 1).ok_or("unknown kind")?;
+        let kind = Kind::of_table_bits(tag as u8);
+        if kind == Kind::PutUntil && value_len < EXPIRY_BYTES {
+            return Err("an expiring value without its moment");
+        }
         let value_at = at.checked_add(unshared).ok_or("key outside the block")?;
         let suffix = entries.get(at..value_at).ok_or("key outside the block")?;
         let value_end = value_at.checked_add(value_len).ok_or("value outside the block")?;

@@ -16,6 +16,7 @@ use super::filter::{FilterBuilder, FilterKind};
 use super::footer::{self, FOOTER_BYTES, Footer, Handle};
 use super::index::{self, INDEX_RESTART_INTERVAL};
 use crate::compress::{BLOCK_BYTES_MAX, Compression, Compressor};
+use crate::expiry::Expiries;
 use crate::fs::{File, write_all_at};
 use crate::key::{FileNumber, Kind, SEQ_MAX, Seq, internal_cmp};
 use crate::scan::BodyHandle;
@@ -70,6 +71,7 @@ pub struct TableBuilder {
     last_seq: Seq,
     filter: FilterBuilder,
     properties: TableProperties,
+    expiries: Expiries,
 }
 
 impl TableBuilder {
@@ -95,6 +97,7 @@ impl TableBuilder {
             last_seq: 0,
             filter: FilterBuilder::new(options.filter_kind, options.filter_bits_per_key),
             properties: TableProperties::default(),
+            expiries: Expiries::default(),
         }
     }
 
@@ -142,7 +145,7 @@ impl TableBuilder {
                 reason: format!("entries of {} out of order", self.path.display()),
             });
         }
-        if kind == Kind::Append || seq > SEQ_MAX {
+        if kind.table_bits().is_none() || seq > SEQ_MAX {
             return Err(Error::Invalid { reason: format!("a table takes no {kind:?} at {seq}") });
         }
         // A block may hold its other entries as well, hence half.
@@ -167,6 +170,7 @@ impl TableBuilder {
         properties.min_seq = properties.min_seq.min(seq);
         properties.max_seq = properties.max_seq.max(seq);
         properties.raw_bytes += (key.len() + value.len()) as u64;
+        self.expiries.note(kind, value);
         self.last_key.clear();
         self.last_key.extend_from_slice(key);
         self.last_seq = seq;
@@ -211,6 +215,7 @@ impl TableBuilder {
         let index = footer::put_frame(&mut self.pending, self.number, offset, tag, stored);
         self.properties.index_bytes = index.len.into();
         self.properties.filter_bytes = filter.len.into();
+        self.properties.expires_max_ms = self.expiries.all_by_ms();
         let properties = self.properties.encode();
         let properties = self.write_frame(crate::compress::TAG_PLAIN, &properties)?;
         Footer { index, filter, properties }.encode(self.number, &mut self.pending);

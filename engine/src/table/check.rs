@@ -14,6 +14,7 @@ use super::index;
 use super::reader::{FooterInFile, Table};
 use crate::Result;
 use crate::cache::BlockBytes;
+use crate::expiry::Expiries;
 use crate::key::{Kind, internal_cmp};
 use crate::scan::{Body, BodyFile, BodyHandle};
 
@@ -50,6 +51,7 @@ impl Table {
             deep,
             last: None,
             seen: TableProperties::default(),
+            expiries: Expiries::default(),
             report: TableReport::default(),
         };
         let mut before: Option<(Vec<u8>, u64)> = None;
@@ -95,6 +97,7 @@ struct Check<'a> {
     /// The entry seen last.
     last: Option<(Vec<u8>, u64)>,
     seen: TableProperties,
+    expiries: Expiries,
     report: TableReport,
 }
 
@@ -151,6 +154,7 @@ impl Check<'_> {
                 return Err(self.table.damaged(*filter_handle, "the filter hides a key"));
             }
         }
+        self.expiries.note(data.kind(), data.value());
         self.report.entries += 1;
         self.seen.deletes += u64::from(data.kind() == Kind::Delete);
         self.seen.merges += u64::from(data.kind() == Kind::Merge);
@@ -184,6 +188,7 @@ impl Check<'_> {
             bytes: stated.bytes,
             index_bytes: stated.index_bytes,
             filter_bytes: stated.filter_bytes,
+            expires_max_ms: self.expiries.all_by_ms(),
             ..self.seen
         };
         if seen != stated {

@@ -42,10 +42,15 @@ pub struct TableProperties {
     pub index_bytes: u64,
     /// Stored bytes of the filter block.
     pub filter_bytes: u64,
+    /// When the last entry expires, in milliseconds since the Unix epoch; `None` where some do not,
+    /// and in tables of earlier builds.
+    pub expires_max_ms: Option<u64>,
 }
 
 const SMALLEST: u64 = 1;
 const LARGEST: u64 = 2;
+/// A number that only tables have whose entries all expire.
+const EXPIRES_MAX: u64 = 3;
 /// The numbers have the ids from here on, in the order of `numbers`.
 const NUMBERS: u64 = 16;
 
@@ -73,9 +78,12 @@ impl TableProperties {
             put_varint(&mut out, id);
             put_slice(&mut out, key);
         }
-        for (id, number) in (NUMBERS..).zip(self.clone().numbers()) {
+        let mut copy = self.clone();
+        let expires = self.expires_max_ms.map(|number| (EXPIRES_MAX, number));
+        let numbers = (NUMBERS..).zip(copy.numbers()).map(|(id, number)| (id, *number));
+        for (id, number) in expires.into_iter().chain(numbers) {
             let mut bytes = Vec::new();
-            put_varint(&mut bytes, *number);
+            put_varint(&mut bytes, number);
             put_varint(&mut out, id);
             put_slice(&mut out, &bytes);
         }
@@ -99,6 +107,10 @@ impl TableProperties {
                 **number = field.varint()?;
                 field.finish()?;
                 numbers_seen |= 1 << index;
+            } else if id == EXPIRES_MAX {
+                let mut field = Decoder::new(field);
+                properties.expires_max_ms = Some(field.varint()?);
+                field.finish()?;
             } else if id == SMALLEST {
                 properties.smallest = field.to_vec();
                 keys_seen |= 1;
@@ -125,6 +137,7 @@ mod tests {
             smallest: b"a".to_vec(),
             largest: vec![0xff; 300],
             bytes: 77,
+            expires_max_ms: Some(1 << 60),
             ..Default::default()
         };
         for (index, number) in properties.numbers().into_iter().enumerate() {

@@ -64,6 +64,9 @@ pub struct KeyspaceRecord {
     compression: Option<CompressionRecord>,
     /// Its tables.
     pub tables: Vec<TableRecord>,
+    /// How long its puts last, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<u64>,
     /// What is gone of them by the range.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     range_deletes: Vec<RangeDeleteRecord>,
@@ -191,6 +194,7 @@ impl KeyspaceRecord {
             policy,
             compression,
             tables,
+            ttl_ms: keyspace.options.ttl_ms,
             range_deletes: range_deletes.collect(),
         }
     }
@@ -222,7 +226,7 @@ impl KeyspaceRecord {
             CompressionRecord::None => Compression::None,
             CompressionRecord::Zstd(level) => Compression::Zstd(level),
         });
-        KeyspaceOptions { policy, compression }
+        KeyspaceOptions { policy, compression, ttl_ms: self.ttl_ms }
     }
 }
 

@@ -65,6 +65,7 @@ fn table(word: &str) -> TableMeta {
         max_seq: 1,
         is_final: false,
         clean_seq: 0,
+        expires_max_ms: None,
         smallest: smallest.as_bytes().into(),
         largest: largest.as_bytes().into(),
     }

@@ -6,6 +6,12 @@ use crate::range_delete::RangeDelete;
 
 const KINDS: [Kind; 3] = [Kind::Put, Kind::Delete, Kind::Merge];
 
+/// What the clock shows when a job begins.
+const JOB_MS: u64 = 100;
+
+/// When puts expire: before the job, and between two readers that come after it.
+const MOMENTS: [u64; 2] = [JOB_MS, JOB_MS + 50];
+
 /// A version whose value is a list of ids: a put sets it, an operand appends to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Version {
@@ -21,13 +27,22 @@ fn hidden_below(deletes: &[Seq], snapshot: Seq) -> Seq {
 
 /// What a reader at `snapshot` sees of `versions`, newest first, of a key that range deletes with
 /// the numbers `deletes` cover: walks all of them, oldest first.
-fn read(versions: &[Version], deletes: &[Seq], snapshot: Seq) -> Option<Vec<u8>> {
+fn read(versions: &[Version], deletes: &[Seq], snapshot: Seq, now_ms: u64) -> Option<Vec<u8>> {
     let seen = hidden_below(deletes, snapshot)..=snapshot;
     let mut state: Option<Vec<u8>> = None;
+    let mut expired = None;
     for version in versions.iter().rev().filter(|version| seen.contains(&version.seq)) {
+        if version.kind != Kind::Merge {
+            let has_expired = is_expired(version.kind, &version.value, now_ms);
+            expired = has_expired.then_some(version.seq);
+        }
         match version.kind {
             Kind::Put => state = Some(version.value.clone()),
-            Kind::Delete => state = None,
+            Kind::PutUntil if expired.is_none() => {
+                state = Some(version.value[EXPIRY_BYTES..].to_vec());
+            }
+            Kind::Delete | Kind::PutUntil => state = None,
+            _ if expired == Some(version.seq) => {} // of the batch of what has expired
             _ => state.get_or_insert_default().extend_from_slice(&version.value),
         }
     }
@@ -45,8 +60,24 @@ fn apply_keep(
     snapshots: &[Seq],
     is_bottom: bool,
 ) -> Vec<Version> {
-    let is_left = |version: &&Version| !is_erased(deletes, snapshots, version.seq);
-    let versions: Vec<Version> = versions.iter().filter(is_left).cloned().collect();
+    let mut expired = None;
+    let mut left = Vec::new();
+    for version in versions.iter().rev() {
+        let mut version = version.clone();
+        if version.kind != Kind::Merge {
+            let has_expired = is_expired(version.kind, &version.value, JOB_MS);
+            expired = has_expired.then_some(version.seq);
+            if has_expired {
+                (version.kind, version.value) = (Kind::Delete, Vec::new());
+            }
+        }
+        let is_gone = version.kind == Kind::Merge && expired == Some(version.seq);
+        if !is_gone && !is_erased(deletes, snapshots, version.seq) {
+            left.push(version);
+        }
+    }
+    left.reverse();
+    let versions = left;
     let states: Vec<_> = versions.iter().map(|version| (version.seq, version.kind)).collect();
     let mut kept = Vec::new();
     keep(&states, snapshots, is_bottom, &mut kept);
@@ -56,8 +87,11 @@ fn apply_keep(
             Kept::Fold { operands, base, kind } => {
                 let newest = operands.start;
                 let values: Vec<_> = operands.rev().map(|index| &*versions[index].value).collect();
-                let base = base.map(|index| &*versions[index].value);
-                Version { seq: versions[newest].seq, kind, value: append(b"", base, &values) }
+                let front = if kind == Kind::PutUntil { EXPIRY_BYTES } else { 0 };
+                let base = base.map(|index| versions[index].value.split_at(front));
+                let value = append(b"", base.map(|(_, base)| base), &values);
+                let value = [base.map_or(&[][..], |(moment, _)| moment), &value].concat();
+                Version { seq: versions[newest].seq, kind, value }
             }
         })
         .collect()
@@ -91,6 +125,7 @@ fn apply_merge(
         is_final: false,
         snapshots: snapshots.to_vec(),
         range_deletes: Arc::new(RangeDeletes::new(deletes.iter().map(delete).collect(), snapshots)),
+        now_ms: JOB_MS,
     };
     let mut merge = KeepMerge::new(Arc::new(Plain::with_merge(append)), &context);
     let mut sink = Sink(Vec::new());
@@ -123,16 +158,21 @@ fn check(
     let left = apply_keep(versions, deletes, snapshots, is_bottom);
     let newest_first = |left: &[Version]| left.windows(2).all(|pair| pair[0].seq > pair[1].seq);
     assert!(newest_first(&left), "{}: {left:?}", describe());
-    assert!(left.len() <= snapshots.len() + 1, "{}: {left:?}", describe());
+    let expiring = left.iter().filter(|version| version.kind == Kind::PutUntil).count();
+    assert!(left.len() <= snapshots.len() + 1 + expiring, "{}: {left:?}", describe());
     let all = [versions, below].concat();
     let all_left = [&left, below].concat();
     for snapshot in snapshots.iter().copied().chain([Seq::MAX]) {
-        let expected = read(&all, deletes, snapshot);
-        assert_eq!(expected, read(&all_left, deletes, snapshot), "{}", describe());
         // A range delete with nothing older below it is no longer needed.
         let is_needed = |delete: &&Seq| all_left.iter().any(|version| version.seq < **delete);
         let needed: Vec<Seq> = deletes.iter().filter(is_needed).copied().collect();
-        assert_eq!(expected, read(&all_left, &needed, snapshot), "{}", describe());
+        for now_ms in [JOB_MS, JOB_MS + 100] {
+            let expected = read(&all, deletes, snapshot, now_ms);
+            let found = read(&all_left, deletes, snapshot, now_ms);
+            assert_eq!(expected, found, "{}: {left:?}", describe());
+            let found = read(&all_left, &needed, snapshot, now_ms);
+            assert_eq!(expected, found, "{}: {left:?}", describe());
+        }
     }
     let is_seen = |version: &Version| {
         let mut readers = snapshots.iter().copied().chain([Seq::MAX]);
@@ -142,7 +182,8 @@ fn check(
     if is_bottom {
         assert!(left.iter().all(|version| version.kind != Kind::Merge || left.len() > 1));
         let oldest = left.last();
-        assert!(oldest.is_none_or(|version| version.kind == Kind::Put), "{}", describe());
+        let is_put = |version: &Version| matches!(version.kind, Kind::Put | Kind::PutUntil);
+        assert!(oldest.is_none_or(is_put), "{}", describe());
     }
     let merged = apply_merge(versions, deletes, snapshots, is_bottom);
     assert_eq!(merged, left, "{}", describe());
@@ -258,6 +299,66 @@ fn a_range_delete_spares_what_follows_it_in_its_batch() {
     }
 }
 
+/// As `histories`, with puts that expire at either moment among the versions.
+fn expiring_histories(count: u32, equal: u32) -> impl Iterator<Item = Vec<Version>> {
+    (0..5u32.pow(count)).map(move |mut kinds| {
+        let mut seq = 10;
+        let mut oldest_first = Vec::new();
+        for index in 0..count {
+            if index > 0 && equal & 1 << (index - 1) == 0 {
+                seq += 10;
+            }
+            let id = index as u8 + 1;
+            let (kind, value) = match kinds % 5 {
+                0 => (Kind::Put, vec![id]),
+                1 => (Kind::Delete, vec![]),
+                2 => (Kind::Merge, vec![id]),
+                which => {
+                    let moment = MOMENTS[which as usize - 3].to_le_bytes();
+                    (Kind::PutUntil, [&moment[..], &[id]].concat())
+                }
+            };
+            kinds /= 5;
+            oldest_first.push(Version { seq, kind, value });
+        }
+        oldest_first.reverse();
+        oldest_first
+    })
+}
+
+#[test]
+fn readers_see_the_same_of_what_is_left_of_what_expires() {
+    for count in 1..=5 {
+        let equals = if count <= 4 { 1 << (count - 1) } else { 1 };
+        for equal in 0..equals {
+            for snapshots in snapshot_sets(count).filter(|set| count < 5 || set.len() <= 2) {
+                for versions in expiring_histories(count, equal) {
+                    check(&versions, &[], &snapshots, true, &[]);
+                    let belows = belows();
+                    let belows = if count >= 4 { &belows[1..2] } else { &belows[..] };
+                    for below in belows {
+                        check(&versions, &[], &snapshots, false, below);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn readers_see_the_same_of_what_expires_under_range_deletes() {
+    for count in 1..=3 {
+        for deletes in delete_sets(count, 2) {
+            for snapshots in snapshot_sets(count) {
+                for versions in expiring_histories(count, 0) {
+                    check(&versions, &deletes, &snapshots, true, &[]);
+                    check(&versions, &deletes, &snapshots, false, &belows()[1]);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn an_operand_without_an_operator_fails_the_job_instead_of_being_lost() {
     let context = MergeContext {
@@ -266,6 +367,7 @@ fn an_operand_without_an_operator_fails_the_job_instead_of_being_lost() {
         is_final: false,
         snapshots: vec![],
         range_deletes: Arc::default(),
+        now_ms: 0,
     };
     struct NoSink;
     impl EntrySink for NoSink {

@@ -43,6 +43,7 @@ fn table(number: u64, key: &str) -> TableMeta {
         max_seq: 300,
         is_final: number.is_multiple_of(2),
         clean_seq: 0,
+        expires_max_ms: None,
         smallest: key.as_bytes().into(),
         largest: format!("{key}z").as_bytes().into(),
     }
@@ -81,13 +82,18 @@ fn edits() -> Vec<Edit> {
                 Change::AddTable(b, place(0, 3), table(13, "")),
             ],
         ),
+        edit("ttl", vec![Change::SetTtl(a, Some(5)), Change::SetTtl(b, None)]),
         edit(
             "range deletes",
             vec![
                 Change::AddRangeDelete(a, range_delete(400)),
                 Change::AddRangeDelete(a, range_delete(401)),
                 Change::DropRangeDelete(a, range_delete(400)),
-                Change::AddTable(a, place(0, 2), TableMeta { clean_seq: 401, ..table(14, "k") }),
+                Change::AddTable(
+                    a,
+                    place(0, 2),
+                    TableMeta { clean_seq: 401, expires_max_ms: Some(77), ..table(14, "k") },
+                ),
             ],
         ),
         edit("drop", vec![Change::DropKeyspace(b)]),
@@ -285,6 +291,49 @@ fn the_format_stays() {
         let loaded = decode(Path::new("golden"), FileNumber(7), &bytes, &mut |_| {});
         assert_eq!(loaded.unwrap().state.next_file, FileNumber(300));
     }
+}
+
+/// Records that stores without range deletes and times to live do not have.
+#[test]
+fn the_format_of_range_deletes_and_times_to_live_stays() {
+    let a = KeyspaceId(1);
+    let place = Place { level: 0, age: 2 };
+    let table = TableMeta { clean_seq: 401, expires_max_ms: Some(77), ..table(14, "k") };
+    let changes = vec![
+        Change::AddRangeDelete(a, range_delete(400)),
+        Change::DropRangeDelete(a, range_delete(400)),
+        Change::AddRangeDelete(a, range_delete(401)),
+        Change::SetTtl(a, None),
+        Change::SetTtl(a, Some(300)),
+        Change::AddTable(a, place, table),
+    ];
+    let golden: &[u8] = &[
+        5, 0, 0, 0, 0, 0, 0, 0, 1, b'r', // time, reason
+        11, 1, 0x90, 3, 1, b'k', 1, b'm', // add range delete
+        12, 1, 0x90, 3, 1, b'k', 1, b'm', // drop range delete
+        11, 1, 0x91, 3, 1, b'k', 1, b'm', // and another
+        13, 1, 0, // no time to live
+        13, 1, 0xac, 2, // 300 ms
+        9, 1, 0, 2, 14, 0x80, 0xc0, 3, 100, 3, 0x88, 0x27, 7, 0xac, 2, // add table
+        13, 0x91, 3, 77, 1, b'k', 2, b'k', b'z', // flags: final, clean, expires
+    ];
+    let edit = edit("r", changes);
+    let mut bytes = Vec::new();
+    edit.encode(&mut bytes);
+    assert_eq!(bytes, golden);
+    assert_eq!(Edit::decode(golden).unwrap(), edit);
+    // A manifest of them: header, the keyspace, and these bytes.
+    let mut create = Edit::new(1, "create");
+    create.add_keyspace(a, "kv/a".into(), None, None);
+    let mut manifest = unhex(GOLDEN_HEADER);
+    manifest.extend(encode_record(STORE, FileNumber(7), 0, &create));
+    manifest.extend(encode_record(STORE, FileNumber(7), 1, &edit));
+    let loaded = decode(Path::new("golden"), FileNumber(7), &manifest, &mut |_| {}).unwrap();
+    let keyspace = &loaded.state.keyspaces[&a];
+    assert_eq!(keyspace.ttl_ms, Some(300));
+    assert!(keyspace.range_deletes.iter().eq([&range_delete(401)]));
+    let snapshot = loaded.state.snapshot(9);
+    assert_eq!(state_of(&[snapshot]), loaded.state, "a snapshot has them as well");
 }
 
 fn unhex(hex: &str) -> Vec<u8> {
