@@ -12,7 +12,7 @@ use firndb::engine::fs::real::RealFs;
 
 use crate::config::settings::Settings;
 use crate::config::{Config, ConfigError, Sources};
-use crate::{check, client, demo, lsm, machine, offline, serve};
+use crate::{bench, check, client, demo, lsm, machine, offline, serve};
 
 /// What a command ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +103,11 @@ enum Command {
     /// Show the levels of the storage, what is compacted next, and what happened.
     #[command(subcommand)]
     Lsm(lsm::LsmCommand),
+    /// Put a load on a server or an embedded store, and measure its latencies.
+    ///
+    /// Example: firndb bench --mode mixed --duration 60s --target-ops 5000 --slo p99=5ms
+    ///          firndb bench --embedded /tmp/bench --mode writes --batch 100
+    Bench(bench::BenchArgs),
     /// Find every version of a key in a data directory.
     ///
     /// Example: firndb find user42 /var/lib/firndb --keyspace kv/box
@@ -221,6 +226,7 @@ pub fn run() -> ExitCode {
         Command::Manifest(command) => offline::manifest::run(&command),
         Command::Wal(command) => offline::wal::run(&command),
         Command::Lsm(command) => lsm::run(&command),
+        Command::Bench(args) => bench::run(&args),
         Command::Find(args) => offline::find::run(&args),
         Command::Config(ConfigCommand::Example) => {
             print_lines(&example());

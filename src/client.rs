@@ -23,7 +23,8 @@ pub struct ServerArgs {
 }
 
 impl ServerArgs {
-    fn at(&self, path: &str) -> String {
+    /// Address of a path of it.
+    pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url.trim_end_matches('/'))
     }
 }

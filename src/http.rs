@@ -7,6 +7,7 @@
 pub mod admin;
 mod backup;
 pub mod metrics_page;
+mod openapi;
 mod status;
 mod store_page;
 
@@ -52,6 +53,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/livez", get(health::live))
         .route("/-/healthy", get(health::live))
         .route("/metrics", get(metrics_page::page))
+        .route("/openapi.json", get(openapi::page))
         .fallback(data)
         .layer(middleware::from_fn_with_state(app.clone(), dress))
         .with_state(app)

@@ -40,6 +40,8 @@ mod offline;
 
 mod lsm;
 
+mod bench;
+
 mod cli;
 
 use std::process::ExitCode;

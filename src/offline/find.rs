@@ -54,6 +54,7 @@ pub fn run(args: &FindArgs) -> Exit {
         let place = match found.place {
             Place::Log { is_flushed: true } => "log (flushed)".to_owned(),
             Place::Log { is_flushed: false } => "log".to_owned(),
+            Place::Manifest => "manifest".to_owned(),
             Place::Table { level } => format!("L{level}"),
         };
         let value = match args.whole {

@@ -233,6 +233,13 @@ fn described(change: &Change) -> String {
         Change::RemoveTable(id, number) => {
             format!("remove table {:06} of keyspace {}", number.0, id.0)
         }
+        Change::AddRangeDelete(id, delete) => format!(
+            "delete {} .. {} of keyspace {} before {}",
+            shown(&delete.start),
+            shown(&delete.end),
+            id.0,
+            delete.seq
+        ),
         other => format!("{other:?}"),
     }
 }

@@ -1,4 +1,5 @@
-//! Every version of one key: in the log, and in the tables that the manifest names.
+//! Every version of one key: in the log, and in the tables that the manifest names. Range deletes
+//! that cover it count as versions.
 //!
 //! Steps: the manifest gives keyspaces and tables; of the log every operation is looked at; of a
 //! table only the blocks that can hold the key, and none where its range does not cover it. What is
@@ -15,6 +16,7 @@ use crate::cache::Cache;
 use crate::fs::Fs;
 use crate::key::{KeyspaceId, Kind, Seq};
 use crate::manifest::{TableMeta, manifest_name, table_path};
+use crate::range_delete::RangeDelete;
 use crate::table::Table;
 use crate::wal::file_name;
 
@@ -26,6 +28,8 @@ pub enum Place {
         /// Whether its memtable has become a table: then the record counts no more.
         is_flushed: bool,
     },
+    /// In the manifest: a range delete that is in no memtable any more.
+    Manifest,
     /// In a table.
     Table {
         /// The level it lies in.
@@ -44,7 +48,7 @@ pub struct Found {
     pub keyspace_name: Arc<str>,
     /// What the version says.
     pub kind: Kind,
-    /// Value, operand, or head of a split value.
+    /// Value, operand, or head of a split value; of a range delete the key that it ends before.
     pub value: Vec<u8>,
     /// Bytes of the body of a split value.
     pub body_bytes: u64,
@@ -87,6 +91,20 @@ pub fn find(
     search_log(&**fs, dir, &known, key, &is_meant, &mut report)?;
     let cache = Cache::with_files(0, 1, Budget::unlimited());
     for (id, record) in &known.state.keyspaces {
+        let covers = |delete: &&RangeDelete| delete.overlaps(key, key) && is_meant(&record.name);
+        for delete in record.range_deletes.iter().filter(covers) {
+            report.versions.push(Found {
+                seq: delete.seq,
+                keyspace: *id,
+                keyspace_name: record.name.clone(),
+                kind: Kind::DeleteRange,
+                value: delete.end.to_vec(),
+                body_bytes: 0,
+                place: Place::Manifest,
+                file: manifest_name(known.number),
+                offset: 0,
+            });
+        }
         for (place, meta) in record.tables.values() {
             if is_meant(&record.name) && meta.overlaps(key, key) {
                 let begun = report.versions.len();
@@ -100,7 +118,7 @@ pub fn find(
     }
     // Stable: of one batch the last operation, which counts, stays before the others.
     report.versions.sort_by_key(|found| {
-        (std::cmp::Reverse(found.seq), matches!(found.place, Place::Table { .. }))
+        (std::cmp::Reverse(found.seq), !matches!(found.place, Place::Log { .. }))
     });
     Ok(report)
 }
@@ -120,7 +138,12 @@ fn search_log(
         let Ok(ops) = BatchOps::new(record.body) else { return Ok(()) };
         let of_record = versions.len();
         for (id, op) in ops.filter_map(std::result::Result::ok) {
-            if op.kind == Kind::Append || op.key != key {
+            let is_about = match op.kind {
+                Kind::Append => false,
+                Kind::DeleteRange => op.key <= key && key < op.value,
+                _ => op.key == key,
+            };
+            if !is_about {
                 continue;
             }
             let of = state.keyspaces.get(&id);

@@ -252,6 +252,33 @@ fn versions() -> SimFs {
 }
 
 #[test]
+fn range_deletes_that_cover_a_key_are_found() {
+    let sim = versions();
+    let store = Store::open(options(&shared(&sim))).unwrap();
+    let box_ = store.keyspace("kv/box").unwrap();
+    let delete = |start: &[u8], end: &[u8]| {
+        let mut batch = WriteBatch::new();
+        batch.delete_range(box_.id, start, end);
+        drop(store.write(&batch, WriteOptions::default()).unwrap());
+    };
+    delete(b"a", b"z");
+    store.flush(None).unwrap();
+    delete(b"k", b"l");
+    delete(b"a", b"k");
+    let crashed = sim.crash(SYNCED, 1);
+    drop(store);
+    let report = find(&shared(&crashed), Path::new(DIR), b"k", Some("kv/box")).unwrap();
+    let found: Vec<_> = report
+        .versions
+        .iter()
+        .filter(|v| v.kind == Kind::DeleteRange && v.place != Place::Log { is_flushed: true })
+        .map(|v| (v.seq, v.value.as_slice(), v.place))
+        .collect();
+    let log = Place::Log { is_flushed: false };
+    assert_eq!(found, [(306, &b"l"[..], log), (305, b"z", Place::Manifest)]);
+}
+
+#[test]
 fn every_version_of_a_key_is_found() {
     let sim = versions();
     let fs = shared(&sim);

@@ -153,7 +153,10 @@ impl Repair<'_> {
         let properties = builder.finish()?;
         let dir = &options.dir;
         options.fs.sync_dir(dir).map_err(|e| Error::io(dir, "sync", e))?;
-        Ok(Some((number, Some(TableMeta::new(number, &properties, meta.is_final)))))
+        // What is left of a table is as clean of range deletes as all of it was.
+        let clean_seq = meta.clean_seq;
+        let meta = TableMeta { clean_seq, ..TableMeta::new(number, &properties, meta.is_final) };
+        Ok(Some((number, Some(meta))))
     }
 
     /// A table whose edit is lost: nothing says which keyspace it is of.
