@@ -1,6 +1,7 @@
 //! The kernel of an open store: what its parts share, and the ways of data through it.
 //!
 //! - [`commit`]: the way of a batch in, and [`transactions`]: what it may be refused for there;
+//! - [`durable`]: waiting for a commit without a thread;
 //! - [`reading`] and [`multi_get`]: the ways out;
 //! - [`jobs`], [`compacting`] and [`install`]: flush and compaction, and what their end changes;
 //! - [`overview`]: what others ask about jobs;
@@ -13,6 +14,7 @@
 mod checkpoint;
 mod commit;
 mod compacting;
+mod durable;
 mod export;
 mod import;
 mod install;
@@ -54,6 +56,7 @@ use crate::wal::{LogPosition, Wal, WalMetrics};
 use crate::{Error, Result};
 
 pub use commit::Commit;
+pub use durable::CommitFuture;
 pub use export::{Export, ExportedKeyspace, ExportedTable, PendingExport};
 pub use import::{Import, TableSource, Transfer};
 pub use reading::ScanOptions;

@@ -21,8 +21,8 @@ use crate::snapshot::Snapshot;
 use crate::{Error, Result};
 
 pub use crate::kernel::{
-    Commit, Export, ExportedKeyspace, ExportedTable, Import, PendingExport, ScanOptions,
-    TableSource, Transfer,
+    Commit, CommitFuture, Export, ExportedKeyspace, ExportedTable, Import, PendingExport,
+    ScanOptions, TableSource, Transfer,
 };
 pub use crate::options::{RuntimeOptions, WriteOptions};
 pub use crate::recovery::OpenProgress;
@@ -156,7 +156,7 @@ impl Store {
         Ok(commit)
     }
 
-    /// Writes a batch; the caller waits with [`Commit::wait`].
+    /// Writes a batch; the caller waits with [`Commit::wait`], or with `.await`.
     pub fn write_no_wait(&self, batch: &WriteBatch, options: WriteOptions) -> Result<Commit> {
         let commit = self.kernel().commit(batch, options.durability)?;
         self.kernel().after_commit();

@@ -160,6 +160,17 @@ impl Transaction {
         Ok(())
     }
 
+    /// Removes the keys from `start` up to, not including, `end`, whatever their number.
+    ///
+    /// # Errors
+    /// As [`Transaction::put`]; `Invalid` unless `start < end`.
+    pub fn delete_range(&mut self, keyspace: KeyspaceId, start: &[u8], end: &[u8]) -> Result<()> {
+        let op = Op { kind: Kind::DeleteRange, key: start, value: end };
+        self.check(keyspace, &op)?;
+        self.writes.delete_range(keyspace, start, end);
+        Ok(())
+    }
+
     /// Hands `operand` to the keyspace's merge operator. Where the value is not read as well, two
     /// transactions that merge into one key do not conflict.
     ///
@@ -203,7 +214,7 @@ impl Transaction {
             return Ok(self.kernel.commit_of_nothing(self.snapshot.seq()));
         }
         if self.isolation == Isolation::Snapshot {
-            self.writes.for_each_key(&mut |keyspace, key| reads.add_key(keyspace, key));
+            self.writes.add_to(&mut reads);
         }
         let guard = self.kernel.guard(&self.open, &self.snapshot, &reads)?;
         let batch = self.writes.into_batch();

@@ -50,6 +50,7 @@ mod chain;
 mod reader;
 mod recover;
 mod tail;
+mod waiting;
 
 mod writer;
 
@@ -64,6 +65,7 @@ use crate::key::{FileNumber, Seq};
 pub use reader::{Replay, ReplayOptions, TornTail, Visit, replay};
 pub use recover::recover;
 pub use segment::{file_name, file_number};
+pub use waiting::Ticket;
 pub use writer::{LogPosition, Numbers, Wal};
 
 /// What the log is told at open.

@@ -54,20 +54,26 @@ struct Touched {
     has_entries: bool,
 }
 
-/// A write that is in the log buffer and visible; [`Commit::wait`] makes it durable.
-#[derive(Debug)]
+/// A write that is in the log buffer and visible; [`Commit::wait`] makes it durable, and so does
+/// `.await`, without holding up the thread: on any executor, since the store's own threads sync.
+#[derive(Debug, Clone)]
 #[must_use = "the write may not be durable before `wait`"]
 pub struct Commit {
-    kernel: Arc<Kernel>,
+    pub(super) kernel: Arc<Kernel>,
     seq: Seq,
-    position: LogPosition,
-    durability: Durability,
+    pub(super) position: LogPosition,
+    pub(super) durability: Durability,
 }
 
 impl Commit {
     /// Its place in the order of all writes.
     pub fn seq(&self) -> Seq {
         self.seq
+    }
+
+    /// Whether the write is on disk, whatever was asked for. Never waits.
+    pub fn is_durable(&self) -> bool {
+        self.kernel.wal.get().is_none_or(|wal| wal.durable() >= self.position)
     }
 
     /// Until the write is as durable as was asked for.

@@ -1,6 +1,6 @@
 //! The jobs of the background: flush, compaction, the next log segment, unlinking.
 //!
-//! Order: flushes first (they free memory and log), then the log segment that writers will need,
+//! Order: a sync that a future waits for, which is short; then flushes (they free memory and log), then the log segment that writers will need,
 //! then unlinking, then compactions, which leave one worker free for the others.
 //!
 //! A job that fails leaves no output. On a full disk jobs wait and are tried again; any other
@@ -41,6 +41,9 @@ impl Kernel {
     pub fn step(self: &Arc<Self>) -> Step {
         if self.is_closed.load(Ordering::Acquire) {
             return Step::Stop;
+        }
+        if self.sync_step() {
+            return Step::Done;
         }
         if self.failure.get().is_some() {
             return Step::Idle;

@@ -14,6 +14,7 @@ use crate::keyspace::{FlushReason, Keyspace, KeyspaceState, MemtableSlot};
 use crate::levels::Version;
 use crate::manifest::edit::{CommittedEdit, Edit};
 use crate::options::{KeyspaceOptions, Policy, RuntimeOptions};
+use crate::wal::Wal;
 use crate::{Error, Result};
 
 /// How long a waiting call sleeps between two looks, should it miss a signal.
@@ -328,6 +329,8 @@ impl Kernel {
             }
         };
         self.graveyard.close();
+        // Futures that nobody syncs for any more do it themselves.
+        self.wal.get().into_iter().for_each(Wal::wake_all);
         drop(lock);
         outcome
     }

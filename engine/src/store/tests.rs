@@ -2,6 +2,7 @@
 
 mod background;
 
+mod durable;
 mod read_only;
 mod reads;
 mod set_options;

@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::writes::{Change, Changes, fold};
+use super::writes::{Change, Own, fold};
 use super::{Isolation, Transaction};
 use crate::Result;
 use crate::hooks::Hooks;
@@ -41,7 +41,7 @@ pub struct TransactionIterator<'a> {
     is_reverse: bool,
     store: KvIterator,
     is_store_valid: bool,
-    changes: Option<&'a Changes>,
+    writes: Option<&'a Own>,
     own: Option<(&'a [u8], &'a Change)>,
     at: At,
     /// The value where own operands were folded.
@@ -71,7 +71,7 @@ impl<'a> TransactionIterator<'a> {
             is_reverse,
             store,
             is_store_valid: false,
-            changes: transaction.writes.changes(keyspace),
+            writes: transaction.writes.own(keyspace),
             own: None,
             at: At::Start,
             folded: None,
@@ -91,6 +91,7 @@ impl<'a> TransactionIterator<'a> {
         loop {
             if matches!(self.at, At::Start | At::Store | At::Both) {
                 self.is_store_valid = self.store.advance()?;
+                self.pass_deleted()?;
             }
             if matches!(self.at, At::Start | At::Own | At::Both) {
                 self.own = self.next_own();
@@ -109,12 +110,27 @@ impl<'a> TransactionIterator<'a> {
         }
     }
 
+    /// Moves the walk of the store out of what was deleted by the range.
+    fn pass_deleted(&mut self) -> Result<()> {
+        let Some(deleted) = self.writes.map(|own| &own.deleted) else { return Ok(()) };
+        while self.is_store_valid
+            && let Some((start, end)) = deleted.around(self.store.key())
+        {
+            self.is_store_valid = match end {
+                _ if self.is_reverse => self.store.seek_before(start)?,
+                Some(end) => self.store.seek(end)?,
+                None => false,
+            };
+        }
+        Ok(())
+    }
+
     /// The own change behind the current one, in the direction of the walk.
     fn next_own(&self) -> Option<(&'a [u8], &'a Change)> {
         let after = self.own.map(|(key, _)| Bound::Excluded(key));
         let lower = self.bounds.lower.as_deref().map_or(Bound::Unbounded, Bound::Included);
         let upper = self.bounds.upper.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let changes = self.changes?;
+        let changes = &self.writes?.changes;
         let next = if self.is_reverse {
             let range = (lower, after.unwrap_or(upper));
             is_range(range).then(|| changes.range::<[u8], _>(range).next_back())

@@ -67,7 +67,9 @@ fn pairs(
 #[test]
 fn a_transaction_reads_its_own_writes_and_nobody_else_does() {
     let (store, a) = open();
-    for (key, value) in [("1", "one"), ("2", "two"), ("3", "three"), ("5", "five")] {
+    for (key, value) in
+        [("1", "one"), ("2", "two"), ("3", "three"), ("35", "gone"), ("5", "gone"), ("50", "gone")]
+    {
         put(&store, a, key, value);
     }
     store.flush(None).unwrap();
@@ -82,6 +84,12 @@ fn a_transaction_reads_its_own_writes_and_nobody_else_does() {
     transaction.delete(a, b"6").unwrap();
     transaction.merge(a, b"6", b"six").unwrap();
     transaction.merge(a, b"7", b"seven").unwrap();
+    // What the range deletes hide: own writes of before, and those of the store.
+    transaction.put(a, b"31", b"gone").unwrap();
+    transaction.merge(a, b"5", b"gone").unwrap();
+    transaction.delete_range(a, b"31", b"51").unwrap();
+    transaction.merge(a, b"5", b"five").unwrap();
+    assert!(matches!(transaction.delete_range(a, b"9", b"9"), Err(Error::Invalid { .. })));
     let expected = [
         ("0", "zero"),
         ("2", "deux!"),
@@ -121,7 +129,8 @@ fn a_transaction_reads_its_own_writes_and_nobody_else_does() {
 fn what_was_read_and_then_written_by_others_conflicts() {
     type Read = fn(&mut Transaction, KeyspaceId);
     // What is read, the key that another one writes, whether the commit is refused.
-    let cases: [(&str, Read, &str, bool); 11] = [
+    let cases: [(&str, Read, &str, bool); 12] = [
+        ("own range delete", |t, a| t.delete_range(a, b"k1", b"k9").unwrap(), "k2", false),
         ("get", |t, a| drop(t.get(a, b"k2").unwrap()), "k2", true),
         ("get", |t, a| drop(t.get(a, b"k2").unwrap()), "k3", false),
         ("get of nothing", |t, a| drop(t.get(a, b"k25").unwrap()), "k25", true),

@@ -2,14 +2,17 @@
 //!
 //! Invariants: a merge into a key that the transaction itself set or removed is folded at once, so
 //! that operands are kept only for keys whose value lies in the store; the batch made of it has
-//! every key once, but for operands.
+//! every key once, but for operands, and its range deletes before all else.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::batch::WriteBatch;
+use crate::conflicts::{KeyRanges, Reads};
 use crate::hooks::Hooks;
 use crate::key::KeyspaceId;
 use crate::scan::Value;
+use crate::scan::bounds::Bounds;
 use crate::{Error, Result};
 
 /// What becomes of a key.
@@ -24,10 +27,18 @@ pub(super) enum Change {
 /// Keys of one keyspace.
 pub(super) type Changes = BTreeMap<Box<[u8]>, Change>;
 
+/// What was written to one keyspace.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    pub changes: Changes,
+    /// Keys that were deleted by the range, and since then are gone unless changed.
+    pub deleted: KeyRanges,
+}
+
 /// What a transaction wrote.
 #[derive(Debug, Default)]
 pub(super) struct Writes {
-    keyspaces: BTreeMap<KeyspaceId, Changes>,
+    keyspaces: BTreeMap<KeyspaceId, Own>,
     bytes: u64,
 }
 
@@ -41,12 +52,14 @@ impl Writes {
         self.bytes
     }
 
-    pub fn changes(&self, keyspace: KeyspaceId) -> Option<&Changes> {
+    pub fn own(&self, keyspace: KeyspaceId) -> Option<&Own> {
         self.keyspaces.get(&keyspace)
     }
 
     pub fn change(&self, keyspace: KeyspaceId, key: &[u8]) -> Option<&Change> {
-        self.changes(keyspace)?.get(key)
+        let own = self.own(keyspace)?;
+        let deleted = || own.deleted.contains(key).then_some(&Change::Delete);
+        own.changes.get(key).or_else(deleted)
     }
 
     pub fn put(&mut self, keyspace: KeyspaceId, key: &[u8], value: &[u8]) {
@@ -59,7 +72,18 @@ impl Writes {
 
     fn set(&mut self, keyspace: KeyspaceId, key: &[u8], change: Change, value_bytes: usize) {
         self.bytes += (key.len() + value_bytes) as u64;
-        self.keyspaces.entry(keyspace).or_default().insert(key.into(), change);
+        self.keyspaces.entry(keyspace).or_default().changes.insert(key.into(), change);
+    }
+
+    pub fn delete_range(&mut self, keyspace: KeyspaceId, start: &[u8], end: &[u8]) {
+        self.bytes += (start.len() + end.len()) as u64;
+        let own = self.keyspaces.entry(keyspace).or_default();
+        let inside = (Bound::Included(start), Bound::Excluded(end));
+        let gone = own.changes.range::<[u8], _>(inside).map(|(key, _)| key.clone());
+        for key in gone.collect::<Vec<_>>() {
+            own.changes.remove(&key);
+        }
+        own.deleted.insert(Bounds { lower: Some(start.to_vec()), upper: Some(end.to_vec()) });
     }
 
     pub fn merge(
@@ -70,7 +94,7 @@ impl Writes {
         operand: &[u8],
     ) -> Result<()> {
         self.bytes += (key.len() + operand.len()) as u64;
-        let changes = self.keyspaces.entry(keyspace).or_default();
+        let Own { changes, deleted } = self.keyspaces.entry(keyspace).or_default();
         let operand = Value::copy(operand);
         match changes.get_mut(key) {
             Some(Change::Merge(operands)) => operands.push(operand),
@@ -78,22 +102,34 @@ impl Writes {
             Some(deleted @ Change::Delete) => {
                 *deleted = Change::Put(fold(hooks, key, None, &[operand])?);
             }
+            None if deleted.contains(key) => {
+                let value = fold(hooks, key, None, &[operand])?;
+                changes.insert(key.into(), Change::Put(value));
+            }
             None => _ = changes.insert(key.into(), Change::Merge(vec![operand])),
         }
         Ok(())
     }
 
-    pub fn for_each_key(&self, visit: &mut dyn FnMut(KeyspaceId, &[u8])) {
-        for (keyspace, changes) in &self.keyspaces {
-            changes.keys().for_each(|key| visit(*keyspace, key));
+    /// Makes all that it writes something that it depends on.
+    pub fn add_to(&self, reads: &mut Reads) {
+        for (keyspace, own) in &self.keyspaces {
+            own.changes.keys().for_each(|key| reads.add_key(*keyspace, key));
+            for (start, end) in own.deleted.iter() {
+                let (lower, upper) = (Some(start.to_vec()), end.map(<[u8]>::to_vec));
+                reads.add_range(*keyspace, Bounds { lower, upper });
+            }
         }
     }
 
     /// All of it as one batch.
     pub fn into_batch(self) -> WriteBatch {
         let mut batch = WriteBatch::new();
-        for (keyspace, changes) in self.keyspaces {
-            for (key, change) in changes {
+        for (keyspace, own) in self.keyspaces {
+            for (start, end) in own.deleted.iter() {
+                batch.delete_range(keyspace, start, end.expect("deleted up to a key"));
+            }
+            for (key, change) in own.changes {
                 match change {
                     Change::Put(value) => batch.put(keyspace, &key, &value),
                     Change::Delete => batch.delete(keyspace, &key),

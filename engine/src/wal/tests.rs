@@ -654,3 +654,44 @@ proptest! {
         }
     }
 }
+
+#[derive(Default)]
+struct Wakes(AtomicU64);
+
+impl std::task::Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn wakers_are_woken_by_the_sync_that_covers_them_and_not_before() {
+    let fs = new_fs(1);
+    let wal = create(&fs, options(), &Replay::default()).unwrap();
+    let ends = [1, 2].map(|seq| wal.append(seq, &[b"body"]).unwrap());
+    let all: [Arc<Wakes>; 3] = Default::default();
+    let count = |at: usize| all[at].0.load(Ordering::SeqCst);
+    let mut tickets = [None; 3];
+    let poll = |at: usize, end, tickets: &mut [Option<Ticket>; 3]| {
+        wal.poll_durable(end, &mut tickets[at], &all[at].clone().into())
+    };
+    assert!(poll(0, ends[0], &mut tickets).is_pending() && wal.is_waited_for());
+    assert!(poll(1, ends[1], &mut tickets).is_pending());
+    assert!(poll(1, ends[1], &mut tickets).is_pending(), "again: one place in the line");
+    assert!(poll(2, ends[1], &mut tickets).is_pending());
+    wal.stop_waiting(tickets[2].unwrap());
+    wal.write_to(ends[1]).unwrap();
+    assert_eq!([0, 1, 2].map(count), [0, 0, 0], "written is not synced");
+    assert!(poll(0, ends[0], &mut tickets).is_pending());
+    wal.sync_to(ends[1]).unwrap();
+    assert_eq!([0, 1, 2].map(count), [1, 1, 0], "the third one had left");
+    assert!(!wal.is_waited_for());
+    assert!(matches!(poll(0, ends[0], &mut tickets), std::task::Poll::Ready(Ok(()))));
+    let end = wal.append(3, &[b"body"]).unwrap();
+    assert!(poll(0, end, &mut tickets).is_pending());
+    fs.inject(0..u64::MAX, Some(OpKind::Sync), Fault::Eio);
+    assert!(wal.sync_to(end).is_err());
+    assert_eq!(count(0), 2, "a failure wakes, too");
+    let outcome = poll(0, end, &mut tickets);
+    assert!(matches!(outcome, std::task::Poll::Ready(Err(Error::ReadOnly { .. }))));
+}

@@ -17,11 +17,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Poll, Waker};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::segment::{HEADER_BYTES, Previous, SegmentHeader, file_name, record_bytes};
 use super::tail::{Opening, Run, Tail};
+use super::waiting::{Ticket, Waiting};
 use super::{Replay, SegmentInfo, WalMetrics, WalOptions};
 use crate::clock::Clock;
 use crate::coding;
@@ -80,6 +82,8 @@ pub struct Wal {
     output: Mutex<Output>,
     progress: Mutex<Progress>,
     progressed: Condvar,
+    /// Those who wait without a thread.
+    waiting: Waiting,
     /// Position up to which the operating system has the log.
     written: AtomicU64,
     /// Position up to which the disk has the log.
@@ -136,6 +140,7 @@ impl Wal {
             output: Mutex::new(Output { file, path, has_unsynced: false, last_group_records: 0 }),
             progress: Mutex::default(),
             progressed: Condvar::new(),
+            waiting: Waiting::default(),
             written: AtomicU64::new(HEADER_BYTES),
             durable: AtomicU64::new(HEADER_BYTES),
             segment_syncs: AtomicU64::new(0),
@@ -238,7 +243,55 @@ impl Wal {
                 let _ = self.failure.set(Arc::new(error));
             }
             self.progressed.notify_all();
+            drop(progress);
+            self.wake_waiting();
+            progress = self.progress.lock();
         }
+    }
+
+    /// Wakes those whose position is on disk; all of them when the log has failed.
+    fn wake_waiting(&self) {
+        let has_failed = self.failure.get().is_some();
+        let durable = self.durable.load(Ordering::Acquire);
+        self.waiting.wake(if has_failed { u64::MAX } else { durable });
+    }
+
+    /// Whether everything before `position` is on disk; if not, `waker` is woken once it is, or
+    /// once the log has failed. Somebody has to call [`Wal::sync_to`].
+    ///
+    /// # Errors
+    /// `ReadOnly` as [`Wal::sync_to`].
+    pub fn poll_durable(
+        &self,
+        position: LogPosition,
+        ticket: &mut Option<Ticket>,
+        waker: &Waker,
+    ) -> Poll<Result<()>> {
+        let look = || {
+            if self.durable.load(Ordering::Acquire) >= position.0 {
+                return Poll::Ready(Ok(()));
+            }
+            self.check().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
+        };
+        if look().is_pending() {
+            self.waiting.enter(position.0, ticket, waker);
+        }
+        look()
+    }
+
+    /// Wakes everybody who waits without a thread.
+    pub fn wake_all(&self) {
+        self.waiting.wake(u64::MAX);
+    }
+
+    /// Whoever holds `ticket` does not wait any more.
+    pub fn stop_waiting(&self, ticket: Ticket) {
+        self.waiting.leave(ticket);
+    }
+
+    /// Whether anybody waits without a thread.
+    pub fn is_waited_for(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Lets those whom the last sync woke append what they have next, as long as some do: without

@@ -24,11 +24,16 @@ enum Step {
     Scan { bounds: Bounds, reverse: bool, count: usize },
     Put(Vec<u8>),
     Delete(Vec<u8>),
+    DeleteRange(Vec<u8>, Vec<u8>),
     Merge(Vec<u8>),
 }
 
+fn named(at: u64) -> Vec<u8> {
+    format!("key{at:02}").into_bytes()
+}
+
 fn key(rng: &mut Rng) -> Vec<u8> {
-    format!("key{}", rng.below(KEYS)).into_bytes()
+    named(rng.below(KEYS))
 }
 
 fn step(rng: &mut Rng) -> Step {
@@ -42,7 +47,12 @@ fn step(rng: &mut Rng) -> Step {
             Step::Scan { bounds, reverse: rng.one_in(2), count }
         }
         6 | 7 => Step::Put(key(rng)),
-        8 => Step::Delete(key(rng)),
+        8 if rng.one_in(2) => Step::Delete(key(rng)),
+        8 => {
+            let start = rng.below(KEYS);
+            let end = start + 1 + rng.below(3);
+            Step::DeleteRange(named(start), named(end))
+        }
         _ => Step::Merge(key(rng)),
     }
 }
@@ -53,6 +63,7 @@ trait Ground {
     fn scan(&mut self, bounds: &Bounds, reverse: bool, count: usize) -> Vec<(Vec<u8>, Vec<u8>)>;
     fn put(&mut self, key: &[u8], value: &[u8]);
     fn delete(&mut self, key: &[u8]);
+    fn delete_range(&mut self, start: &[u8], end: &[u8]);
     fn merge(&mut self, key: &[u8], operand: &[u8]);
 }
 
@@ -75,6 +86,10 @@ impl Ground for (&mut Transaction, KeyspaceId) {
 
     fn delete(&mut self, key: &[u8]) {
         self.0.delete(self.1, key).unwrap();
+    }
+
+    fn delete_range(&mut self, start: &[u8], end: &[u8]) {
+        self.0.delete_range(self.1, start, end).unwrap();
     }
 
     fn merge(&mut self, key: &[u8], operand: &[u8]) {
@@ -105,6 +120,10 @@ impl Ground for &mut Model {
         self.remove(key);
     }
 
+    fn delete_range(&mut self, start: &[u8], end: &[u8]) {
+        self.retain(|key, _| &**key < start || &**key >= end);
+    }
+
     fn merge(&mut self, key: &[u8], operand: &[u8]) {
         self.entry(key.to_vec()).or_default().extend_from_slice(operand);
     }
@@ -121,6 +140,7 @@ fn run(step: &Step, mut ground: impl Ground, seen: &mut Vec<u8>) {
         }
         Step::Put(key) => ground.put(key, format!("{number:x}").as_bytes()),
         Step::Delete(key) => ground.delete(key),
+        Step::DeleteRange(start, end) => ground.delete_range(start, end),
         Step::Merge(key) => ground.merge(key, format!("+{:x}", number & 0xff).as_bytes()),
     }
 }
@@ -158,13 +178,17 @@ impl History {
         let is_reader = transaction.is_read_only();
         let outcome = transaction.commit(WriteOptions::default());
         let writes = |step: &Step| match step {
-            Step::Put(key) | Step::Delete(key) | Step::Merge(key) => Some(key.clone()),
-            _ => None,
+            Step::Put(key) | Step::Delete(key) | Step::Merge(key) => vec![key.clone()],
+            Step::DeleteRange(start, end) => {
+                let all = (0..KEYS).map(named);
+                all.filter(|key| (start..end).contains(&key)).collect()
+            }
+            _ => Vec::new(),
         };
         match outcome {
             Ok(commit) => {
                 let seq = commit.seq();
-                self.written.extend(steps.iter().filter_map(writes).map(|key| (seq, key)));
+                self.written.extend(steps.iter().flat_map(writes).map(|key| (seq, key)));
                 self.committed.push(Committed { seq, is_reader, steps, seen });
             }
             Err(Error::Conflict { reason }) => {
