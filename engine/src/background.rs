@@ -30,13 +30,15 @@ impl Signal {
         self.changed.notify_all();
     }
 
-    /// Returns once the signal was raised after `seen`, or when `timeout` is over.
-    pub fn wait(&self, seen: u64, timeout: Duration) {
+    /// Returns once the signal was raised after `seen`, or when `timeout` is over; says whether it
+    /// was raised.
+    pub fn wait(&self, seen: u64, timeout: Duration) -> bool {
         let mut raised = self.raised.lock();
         if *raised == seen {
             // Woken for nothing, the caller looks again and comes back.
-            self.changed.wait_for(&mut raised, timeout);
+            return !self.changed.wait_for(&mut raised, timeout).timed_out();
         }
+        true
     }
 }
 
@@ -91,12 +93,55 @@ impl Workers {
     }
 }
 
+/// Does `work` for each of `0..count`, each on a thread of its own, and calls `watch` on this one
+/// about every `pause` until all have ended. Where the operating system gives no thread the work is
+/// done here, after what was begun.
+pub fn side_by_side<T: Send>(
+    count: usize,
+    pause: Duration,
+    work: &(dyn Fn(usize) -> T + Sync),
+    watch: &dyn Fn(),
+) -> Vec<T> {
+    let ended = Signal::default();
+    std::thread::scope(|scope| {
+        let start = |index: usize| {
+            let ended = &ended;
+            let builder = std::thread::Builder::new().name(format!("firndb-part-{index}"));
+            builder.spawn_scoped(scope, move || {
+                let outcome =
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(index)));
+                ended.raise();
+                outcome
+            })
+        };
+        let threads: Vec<_> = (0..count).map(start).collect();
+        let is_running = || threads.iter().flatten().any(|thread| !thread.is_finished());
+        loop {
+            let seen = ended.now();
+            if !is_running() {
+                break;
+            }
+            watch();
+            ended.wait(seen, pause);
+        }
+        let outcome = |(index, thread): (usize, std::io::Result<_>)| match thread {
+            Ok(thread) => {
+                let thread: std::thread::ScopedJoinHandle<'_, std::thread::Result<T>> = thread;
+                let outcome = thread.join().and_then(|outcome| outcome);
+                outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }
+            Err(_) => work(index),
+        };
+        threads.into_iter().enumerate().map(outcome).collect()
+    })
+}
+
 fn work(signal: &Signal, step: &(dyn Fn() -> Step + Send + Sync)) {
     loop {
         let seen = signal.now();
         match step() {
             Step::Done => {}
-            Step::Failed | Step::Idle => signal.wait(seen, WAIT),
+            Step::Failed | Step::Idle => drop(signal.wait(seen, WAIT)),
             Step::Stop => return,
         }
     }
@@ -136,5 +181,23 @@ mod tests {
         signal.raise();
         workers.join();
         assert_eq!(done.load(Ordering::SeqCst), 100);
+    }
+
+    #[test]
+    fn parts_run_side_by_side_and_come_back_in_order() {
+        let gate = Signal::default();
+        let arrived = AtomicUsize::new(0);
+        let work = |index: usize| {
+            arrived.fetch_add(1, Ordering::SeqCst);
+            gate.raise();
+            // Each waits for all: they would never end one after the other.
+            while arrived.load(Ordering::SeqCst) < 3 {
+                gate.wait(gate.now(), Duration::from_millis(1));
+            }
+            index * 10
+        };
+        assert_eq!(side_by_side(3, WAIT, &work, &|| {}), [0, 10, 20]);
+        let panics = || side_by_side(2, WAIT, &|index| assert!(index == 0, "part"), &|| {});
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
     }
 }

@@ -13,8 +13,10 @@
 pub(crate) mod drop;
 pub mod in_flight;
 pub mod pick;
+pub mod pressure;
 pub mod rate;
 pub mod run;
+pub mod split;
 
 pub use in_flight::{Claim, InFlight};
 pub use pick::{Plan, PlanReason, pick};

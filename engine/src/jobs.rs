@@ -150,6 +150,16 @@ impl RunningJob {
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
+    /// Says how many parts of it run side by side.
+    pub fn set_parts(&self, parts: usize) {
+        self.parts.store(parts as u64, Ordering::Relaxed);
+    }
+
+    /// Asks for its end.
+    pub fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Release);
+    }
+
     fn read(&self) -> JobInfo {
         let done = self.progress.read_bytes.load(Ordering::Relaxed);
         JobInfo {
@@ -200,7 +210,7 @@ impl Jobs {
         let running = self.running.lock();
         let job = running.iter().find(|job| job.info.id == id)?;
         if job.info.is_manual {
-            job.is_cancelled.store(true, Ordering::Release);
+            job.cancel();
         }
         Some(job.info.is_manual)
     }

@@ -4,6 +4,8 @@
 //! - [`durable`]: waiting for a commit without a thread;
 //! - [`reading`] and [`multi_get`]: the ways out;
 //! - [`jobs`], [`compacting`] and [`install`]: flush and compaction, and what their end changes;
+//! - [`by_hand`]: compactions that somebody asked for;
+//! - [`pacing`]: writers slowed down while compactions are behind;
 //! - [`overview`]: what others ask about jobs;
 //! - [`export`], [`import`] and [`checkpoint`]: tables out, in, and to another folder;
 //! - [`requests`]: what callers ask for beside reads and writes.
@@ -11,6 +13,7 @@
 //! Lock order: `manifest` before `commit` before a picture; `schedule` is taken alone or under
 //! none of them. No file operation runs under `commit`.
 
+mod by_hand;
 mod checkpoint;
 mod commit;
 mod compacting;
@@ -21,6 +24,7 @@ mod install;
 mod jobs;
 mod multi_get;
 mod overview;
+mod pacing;
 mod reading;
 mod requests;
 mod schedule;
@@ -227,6 +231,8 @@ pub(crate) struct Kernel {
     pub journal: Journal,
     /// Bytes a second of all compactions.
     pub rate: Rate,
+    /// Turns of writers that are slowed down.
+    pub turns: Rate,
     pub is_paused: AtomicBool,
     pub is_closed: AtomicBool,
     /// What made the store read-only.
@@ -281,6 +287,7 @@ impl Kernel {
             jobs: Jobs::default(),
             journal: Journal::default(),
             rate: Rate::new(options.compaction_bytes_per_s),
+            turns: Rate::new(0),
             is_paused: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             failure: OnceLock::new(),

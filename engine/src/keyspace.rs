@@ -5,13 +5,15 @@
 //! An idle keyspace holds no memtable, no file and no thread: a few hundred bytes.
 
 pub mod slot;
+pub mod traffic;
 pub mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::compaction::pressure::Pressure;
 use crate::compress::Compression;
 use crate::hooks::Hooks;
 use crate::key::{KeyspaceId, Seq};
@@ -20,6 +22,7 @@ use crate::options::Policy;
 use crate::scan::hidden::HiddenKeys;
 
 pub(crate) use slot::{FlushReason, MemtableSlot};
+pub(crate) use traffic::Traffic;
 pub use view::{KvIterator, TableSummary, View};
 
 /// A keyspace by name and number.
@@ -84,8 +87,12 @@ pub(crate) struct KeyspaceState {
     pub compression: Option<Compression>,
     pub policy: Mutex<Policy>,
     picture: RwLock<Arc<Picture>>,
-    /// Runs of level 0, for writers to see when compactions are behind.
-    runs0: AtomicUsize,
+    /// How far compactions are behind, for writers to see; a [`Pressure`] in a word.
+    pressure: AtomicU64,
+    /// When that began, on the monotonic clock.
+    pub pressed_ns: AtomicU64,
+    /// What goes through it.
+    pub traffic: Traffic,
     /// How long its puts last that do not say it, in milliseconds; 0: for ever.
     ttl_ms: AtomicU64,
     /// Set under the commit lock when it is dropped: no batch enters the log for it any more.
@@ -103,7 +110,6 @@ impl KeyspaceState {
         policy: Policy,
         version: Version,
     ) -> Arc<Self> {
-        let runs0 = AtomicUsize::new(version.runs0.len());
         let picture = Picture { version: Arc::new(version), ..Picture::default() };
         Arc::new(KeyspaceState {
             id: keyspace.id,
@@ -112,7 +118,9 @@ impl KeyspaceState {
             compression,
             policy: Mutex::new(policy),
             picture: RwLock::new(Arc::new(picture)),
-            runs0,
+            pressure: AtomicU64::new(0),
+            pressed_ns: AtomicU64::new(0),
+            traffic: Traffic::default(),
             ttl_ms: AtomicU64::new(0),
             is_dropped: AtomicBool::new(false),
             wants_final: AtomicBool::new(false),
@@ -134,7 +142,6 @@ impl KeyspaceState {
         let mut picture = self.picture.write();
         let mut next = Picture::clone(&picture);
         change(&mut next);
-        self.runs0.store(next.version.runs0.len(), Ordering::Relaxed);
         std::mem::replace(&mut *picture, Arc::new(next))
     }
 
@@ -148,9 +155,14 @@ impl KeyspaceState {
         self.ttl_ms.store(ttl_ms.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Runs of level 0.
-    pub fn runs0(&self) -> usize {
-        self.runs0.load(Ordering::Relaxed)
+    /// How far compactions are behind, if they are.
+    pub fn pressure(&self) -> Option<Pressure> {
+        Pressure::decode(self.pressure.load(Ordering::Relaxed))
+    }
+
+    /// Says how far compactions are behind; gives what it was before.
+    pub fn set_pressure(&self, pressure: Option<Pressure>) -> Option<Pressure> {
+        Pressure::decode(self.pressure.swap(Pressure::encode(pressure), Ordering::Relaxed))
     }
 
     /// Its name and number.

@@ -3,6 +3,10 @@
 //! `Counters` is what the store counts as it goes: relaxed atomics, and a lock where jobs end.
 //! [`StoreMetrics`] is one reading of them, with gauges taken from the pictures.
 
+mod amplification;
+
+pub use amplification::Amplification;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::cache::CacheStats;
+use crate::compaction::pressure::PressureReason;
 use crate::compaction::run::Progress;
 use crate::compaction::{Plan, PlanReason};
 use crate::histogram::{Histogram, HistogramCounts};
@@ -127,8 +132,11 @@ pub(crate) struct Counters {
     /// Writers that are stopped now.
     pub stalled: AtomicU64,
     pub busy: AtomicU64,
-    pub delays: AtomicU64,
-    pub delay_ns: AtomicU64,
+    /// Writes delayed, by reason.
+    pub delays: [AtomicU64; PressureReason::ALL.len()],
+    pub delay_ns: Histogram,
+    /// Bytes a second that merges were seen to drain; 0: none was seen.
+    pub drain_rate: AtomicU64,
     pub flush_ns: Histogram,
     pub job_failures: AtomicU64,
     pub last_job_error: Mutex<Option<Error>>,
@@ -199,8 +207,13 @@ impl Counters {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         metrics.stalls = load(&self.stalls);
         metrics.stall_ns = load(&self.stall_ns);
-        metrics.delays = load(&self.delays);
-        metrics.delay_ns = load(&self.delay_ns);
+        metrics.delay_histogram_ns = self.delay_ns.read();
+        metrics.delays = metrics.delay_histogram_ns.count();
+        metrics.delay_ns = metrics.delay_histogram_ns.sum;
+        metrics.drain_bytes_per_s = load(&self.drain_rate);
+        let delays = |reason: PressureReason| (reason.name(), load(&self.delays[reason as usize]));
+        metrics.slowed = PressureReason::ALL.into_iter().map(delays).collect();
+        metrics.slowed.push(("memtables", metrics.stalls));
         metrics.refused_busy = load(&self.busy);
         metrics.job_failures = load(&self.job_failures);
         metrics.last_job_error = self.last_job_error.lock().clone();
@@ -255,6 +268,8 @@ pub struct ClassMetrics {
     pub pending_bytes: u64,
     /// Range deletes in the manifest: what they hide is not compacted away yet.
     pub range_deletes: u64,
+    /// What they cost beyond what their users asked for.
+    pub amplification: Amplification,
 }
 
 /// Numbers of a store at one moment.
@@ -288,6 +303,13 @@ pub struct StoreMetrics {
     pub delays: u64,
     /// Time that they were delayed.
     pub delay_ns: u64,
+    /// Duration of each delay in nanoseconds.
+    pub delay_histogram_ns: HistogramCounts,
+    /// Writes that were delayed (runs in level 0, bytes that wait for their compaction) or stopped
+    /// (memtables), by what was behind.
+    pub slowed: Vec<(&'static str, u64)>,
+    /// Bytes a second that merges were seen to drain lately; 0: none was seen.
+    pub drain_bytes_per_s: u64,
     /// Writes refused because flushes were behind.
     pub refused_busy: u64,
     /// What the log counted.
@@ -323,6 +345,13 @@ pub struct StoreMetrics {
 }
 
 impl StoreMetrics {
+    /// What all keyspaces together cost beyond what their users asked for.
+    pub fn amplification(&self) -> Amplification {
+        let mut whole = Amplification::default();
+        self.classes.values().for_each(|class| whole += class.amplification);
+        whole
+    }
+
     /// Nothing counted, but for the log and the cache.
     pub(crate) fn new(wal: WalCounts, cache: CacheStats) -> Self {
         StoreMetrics {
@@ -340,6 +369,9 @@ impl StoreMetrics {
             stall_ns: 0,
             delays: 0,
             delay_ns: 0,
+            delay_histogram_ns: Histogram::default().read(),
+            slowed: Vec::new(),
+            drain_bytes_per_s: 0,
             refused_busy: 0,
             wal,
             wal_segments: 0,

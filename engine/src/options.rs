@@ -101,9 +101,16 @@ pub struct Options {
     pub memtable_bytes_max: u64,
     /// Bytes of all memtables, sealed ones included, at which writers stall.
     pub memtable_bytes_hard: u64,
-    /// Runs in level 0 from which on every write to the keyspace is delayed, a little more for
-    /// each run: ingest meets compaction half way instead of a wall. Six times the trigger.
+    /// Runs in level 0 beyond which writes to the keyspace are delayed, a little more for each run:
+    /// ingest meets compaction half way instead of a wall. Six times the trigger.
     pub runs0_slow: usize,
+    /// Runs in level 0 at which delays are longest. Nine times the trigger.
+    pub runs0_hard: usize,
+    /// Bytes of a keyspace that wait for their compaction beyond which writes to it are delayed, a
+    /// little more for each byte. 64 GiB: ten minutes of a disk's work, as in RocksDB.
+    pub pending_bytes_slow: u64,
+    /// Bytes that wait for their compaction at which delays are longest.
+    pub pending_bytes_hard: u64,
     /// Age at which [`crate::store::Store::maintain`] flushes a memtable, in milliseconds.
     pub memtable_age_ms_max: u64,
     /// How long a writer stalls before it is refused with `Busy`, in milliseconds.
@@ -135,6 +142,10 @@ pub struct Options {
     pub policy: Policy,
     /// Compactions running at once.
     pub compactions_max: usize,
+    /// Parts of one compaction that are merged side by side, each on a thread of its own. Only
+    /// jobs of more than a table's bytes per part are cut, and only where the keyspace's hooks
+    /// bring no merge of their own.
+    pub subcompactions_max: usize,
     /// Bytes a second that all compactions together may read; 0: no limit. Flushes are not held.
     /// Changed at run time by [`crate::store::Store::set_compaction_rate`].
     pub compaction_bytes_per_s: u64,
@@ -169,6 +180,9 @@ impl Options {
             memtable_bytes_max: 64 << 20,
             memtable_bytes_hard: 128 << 20,
             runs0_slow: 24,
+            runs0_hard: 36,
+            pending_bytes_slow: 64 << 30,
+            pending_bytes_hard: 256 << 30,
             memtable_age_ms_max: 3_600_000,
             stall_ms_max: 1000,
             wal_segment_bytes: 64 << 20,
@@ -184,6 +198,7 @@ impl Options {
             table_bytes_max: 64 << 20,
             policy: Policy::default(),
             compactions_max: 2,
+            subcompactions_max: 2,
             compaction_bytes_per_s: 0,
             batch_bytes_max: 64 << 20,
             key_bytes_max: 64 << 10,

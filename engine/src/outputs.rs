@@ -93,6 +93,17 @@ pub struct DurableOutputs {
 }
 
 impl DurableOutputs {
+    /// What parts of one job wrote, in key order, as the outputs of one.
+    pub fn join(parts: Vec<DurableOutputs>) -> Option<DurableOutputs> {
+        let mut parts = parts.into_iter();
+        let mut joined = parts.next()?;
+        for mut part in parts {
+            joined.tables.append(&mut part.tables);
+            joined.files.numbers.append(&mut part.files.numbers);
+        }
+        Some(joined)
+    }
+
     /// An edit is about to name the files: whatever becomes of it, they stay.
     pub fn keep(mut self) -> Vec<DurableTable> {
         self.files.keep();

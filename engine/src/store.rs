@@ -13,10 +13,12 @@ use crate::jobs::JobInfo;
 use crate::kernel::Kernel;
 use crate::key::KeyspaceId;
 use crate::keyspace::{FlushReason, Keyspace, KvIterator, View};
+use crate::manifest::LEVEL_LAST;
 use crate::metrics::StoreMetrics;
 use crate::options::{KeyspaceOptions, Options, Policy};
 use crate::recovery;
 use crate::scan::Value;
+use crate::scan::bounds::Bounds;
 use crate::snapshot::Snapshot;
 use crate::{Error, Result};
 
@@ -276,6 +278,42 @@ impl Store {
         }
         self.kernel().run_due_inline();
         if keyspace.is_none() { self.kernel().release_log() } else { Ok(()) }
+    }
+
+    /// Flushes a keyspace and merges what shares a key with `bounds`, and what hangs together with
+    /// it, into one run at the bottom, and waits: deletes and hidden versions in it are gone then.
+    /// `is_cancelled` is asked about every MiB.
+    pub fn compact_range(
+        &self,
+        keyspace: KeyspaceId,
+        bounds: &Bounds,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let keyspaces = self.kernel().keyspaces(Some(keyspace))?;
+        self.kernel().flush(&keyspaces)?;
+        for keyspace in &keyspaces {
+            self.kernel().compact_range(keyspace, bounds, is_cancelled)?;
+        }
+        self.kernel().run_due_inline();
+        Ok(())
+    }
+
+    /// Merges a level of a keyspace into the next one, and waits: level 0 into the base level (or,
+    /// under a policy without levels, into one run), the last level into itself. Flushes nothing.
+    pub fn compact_level(
+        &self,
+        keyspace: KeyspaceId,
+        level: u8,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        if level > LEVEL_LAST {
+            return Err(Error::Invalid { reason: format!("there is no level {level}") });
+        }
+        for keyspace in &self.kernel().keyspaces(Some(keyspace))? {
+            self.kernel().compact_level(keyspace, level, is_cancelled)?;
+        }
+        self.kernel().run_due_inline();
+        Ok(())
     }
 
     /// Flushes a keyspace and passes all it holds through its merge once more, whatever its form

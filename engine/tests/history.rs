@@ -292,8 +292,15 @@ impl History {
         }
         let keyspace = self.spaces[rng.below(self.spaces.len() as u64) as usize].keyspace.id;
         let store = &self.store;
-        match rng.below(8) {
+        match rng.below(11) {
             0 => store.maintain().unwrap(),
+            8 => store.compact_range(keyspace, &random_bounds(rng), &|| false).unwrap(),
+            9 => store.compact_level(keyspace, rng.below(7) as u8, &|| false).unwrap(),
+            10 => {
+                store.pause_compactions();
+                store.flush(None).unwrap();
+                store.resume_compactions();
+            }
             1 => store.compact(Some(keyspace), CompactOptions::default(), &|| false).unwrap(),
             2 => store.mark_final(keyspace).unwrap(),
             3..6 => store.set_policy(keyspace, random_policy(rng)).unwrap(),

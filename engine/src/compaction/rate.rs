@@ -41,14 +41,20 @@ impl Rate {
 
     /// Takes `bytes` at `now_ns`; gives the moment from which on more may be taken.
     pub fn take(&self, now_ns: u64, bytes: u64) -> u64 {
-        let mut paid_ns = self.paid_ns.lock();
-        let bytes_per_s = self.bytes_per_s();
-        if bytes_per_s == 0 {
-            return now_ns;
+        match self.bytes_per_s() {
+            0 => now_ns,
+            bytes_per_s => self.take_at(now_ns, bytes, bytes_per_s, u64::MAX),
         }
-        let cost_ns = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_s);
-        let from = (*paid_ns).max(now_ns);
-        *paid_ns = from.saturating_add(u64::try_from(cost_ns).unwrap_or(u64::MAX));
+    }
+
+    /// As [`Rate::take`], at a rate of the caller's, and nobody is sent further than `ahead_ns_max`
+    /// into the future.
+    pub fn take_at(&self, now_ns: u64, bytes: u64, bytes_per_s: u64, ahead_ns_max: u64) -> u64 {
+        let mut paid_ns = self.paid_ns.lock();
+        let cost_ns = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_s.max(1));
+        let cost_ns = u64::try_from(cost_ns).unwrap_or(u64::MAX);
+        let paid = (*paid_ns).max(now_ns).saturating_add(cost_ns);
+        *paid_ns = paid.min(now_ns.saturating_add(ahead_ns_max));
         *paid_ns
     }
 }
@@ -71,6 +77,10 @@ mod tests {
         assert_eq!(rate.take(60 * SECOND, 1000), 60 * SECOND + SECOND / 2, "as of now");
         rate.set(0);
         assert_eq!(rate.take(60 * SECOND, u64::MAX), 60 * SECOND, "no limit");
+        rate.set(0);
+        assert_eq!(rate.take_at(0, 100, 1000, SECOND), SECOND / 10);
+        assert_eq!(rate.take_at(0, 5000, 1000, SECOND), SECOND, "no further");
+        assert_eq!(rate.take_at(SECOND, 0, 0, SECOND), SECOND);
         rate.set(1);
         assert_eq!(rate.take(60 * SECOND, u64::MAX), u64::MAX, "no overflow");
     }

@@ -1,4 +1,4 @@
-//! Runs a plan: merges its inputs into new tables.
+//! Runs a plan: merges its inputs into new tables, all of them or those of a range of keys.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Plan;
 use crate::Result;
-use crate::budget::Reservation;
+use crate::budget::{Budget, Share};
 use crate::flush::merge_of;
 use crate::hooks::{Hooks, InputEntry, MergeContext};
 use crate::key::Seq;
 use crate::levels::{RunCursor, TableFile, Version};
 use crate::outputs::{DurableOutputs, OutputOptions, Outputs};
 use crate::scan::Cursor;
+use crate::scan::bounds::Bounds;
 use crate::scan::merging::MergingCursor;
 use crate::table::WINDOW_BYTES;
 
@@ -50,11 +51,29 @@ pub struct Job<'a> {
     pub outputs: OutputOptions,
     /// Where it says how far it is.
     pub progress: &'a Progress,
-    /// Asked every MiB, with the bytes read since: returns once the job may go on.
-    pub go_on: &'a dyn Fn(u64) -> Result<()>,
-    /// Told what it holds. It goes on whatever the budget says: it makes room, and what it holds
+    /// Told what its parts hold. They go on whatever it says: they make room, and what they hold
     /// has a bound.
-    pub memory: Reservation,
+    pub budget: &'a Budget,
+}
+
+impl Job<'_> {
+    /// What its merge may know.
+    pub fn context(&self) -> MergeContext {
+        MergeContext {
+            is_flush: false,
+            is_bottom: self.plan.is_bottom,
+            is_final: self.plan.is_final,
+            snapshots: self.snapshots.clone(),
+            range_deletes: self.version.range_deletes.clone(),
+            now_ms: self.now_ms,
+        }
+    }
+
+    /// Whether its keys may be merged in parts: the engine's own merge looks at one key at a time,
+    /// that of hooks may look at several.
+    pub fn is_divisible(&self) -> bool {
+        self.hooks.entry_merge(&self.context()).is_none()
+    }
 }
 
 /// The tables of `plan` in `version`, by run, newest run first.
@@ -71,30 +90,35 @@ pub fn input_tables(plan: &Plan, version: &Version) -> Vec<Vec<Arc<TableFile>>> 
     inputs
 }
 
-/// Merges the inputs of a plan into new, durable tables.
+/// Merges what the inputs of a plan have inside `bounds` into new, durable tables. Beside it other
+/// threads may merge other bounds of the same job. `go_on` is asked every MiB, with the bytes read
+/// since, and returns once the job may go on.
 ///
 /// # Errors
 /// `Cancelled` when asked to stop; otherwise what reading, merging or writing says. No output is
 /// left behind.
-pub fn run(mut job: Job<'_>) -> Result<DurableOutputs> {
-    let context = MergeContext {
-        is_flush: false,
-        is_bottom: job.plan.is_bottom,
-        is_final: job.plan.is_final,
-        snapshots: job.snapshots,
-        range_deletes: job.version.range_deletes.clone(),
-        now_ms: job.now_ms,
-    };
-    let mut merge = merge_of(job.hooks, &context);
-    let mut outputs = Outputs::new(job.outputs);
+pub fn run(
+    job: &Job<'_>,
+    bounds: &Bounds,
+    go_on: &dyn Fn(u64) -> Result<()>,
+) -> Result<DurableOutputs> {
+    let mut merge = merge_of(job.hooks, &job.context());
+    let mut outputs = Outputs::new(job.outputs.clone());
+    let mut memory = job.budget.reserve_anyway(Share::Compaction, 0);
     let inputs = input_tables(job.plan, job.version).into_iter();
     let cursors = inputs.map(|tables| Box::new(RunCursor::new(tables, false)) as Box<dyn Cursor>);
     let mut cursor = MergingCursor::new(cursors.collect());
-    cursor.seek_first()?;
+    match &bounds.lower {
+        Some(lower) => cursor.seek(lower)?,
+        None => cursor.seek_first()?,
+    }
     let cursors_bytes = job.plan.inputs.len() as u64 * CURSOR_BYTES;
     let (mut bytes, mut entries) = (0, 0);
     while cursor.valid() {
         let (key, seq, kind, value) = (cursor.key(), cursor.seq(), cursor.kind(), cursor.value());
+        if bounds.is_above(key) {
+            break;
+        }
         let body = cursor.body();
         bytes += (key.len() + value.len() + body.as_ref().map_or(0, |body| body.len())) as u64;
         entries += 1;
@@ -102,12 +126,12 @@ pub fn run(mut job: Job<'_>) -> Result<DurableOutputs> {
         merge.entry(InputEntry { key, seq, kind, value, body }, &mut outputs)?;
         if is_large || entries % MEMORY_CHECK_ENTRIES == 0 {
             let held = merge.held_bytes() + outputs.memory_bytes();
-            job.memory.resize_anyway(cursors_bytes + held);
+            memory.resize_anyway(cursors_bytes + held);
         }
         if bytes >= CHECK_BYTES {
             job.progress.read_bytes.fetch_add(bytes, Ordering::Relaxed);
             job.progress.read_entries.fetch_add(std::mem::take(&mut entries), Ordering::Relaxed);
-            (job.go_on)(std::mem::take(&mut bytes))?;
+            go_on(std::mem::take(&mut bytes))?;
         }
         cursor.next()?;
     }

@@ -40,18 +40,17 @@ const MEMTABLE_FACTOR: u64 = 4;
 /// Bytes of log between two looks at how much of it memtables pin.
 const WAL_CHECK_BYTES: u64 = 1 << 20;
 
-/// Longest delay of one write while compactions are behind, in milliseconds.
-const DELAY_MS_MAX: u64 = 50;
-
 /// Slices of a stall, after each of which the writer looks again.
 const STALL_SLICES: u64 = 20;
 
 /// A keyspace that a batch touches, and the memtable that takes its operations.
-struct Touched {
-    keyspace: Arc<KeyspaceState>,
+pub(super) struct Touched {
+    pub keyspace: Arc<KeyspaceState>,
     slot: Option<Arc<MemtableSlot>>,
     /// There are operations beside range deletes.
     has_entries: bool,
+    /// Keys and values for it.
+    bytes: u64,
 }
 
 /// A write that is in the log buffer and visible; [`Commit::wait`] makes it durable, and so does
@@ -116,7 +115,10 @@ impl Kernel {
             guard.map_or(Ok(()), |guard| guard.check(&self.commits.lock()))?;
             return Ok(self.commit_of_nothing(self.publisher.visible()));
         }
-        self.pace(&touched);
+        let pressed = touched.iter().filter_map(|touched| touched.keyspace.pressure());
+        if let Some(pressure) = pressed.max_by_key(|pressure| pressure.parts) {
+            self.pace(pressure, batch.bytes().len() as u64, &touched);
+        }
         let entering = self.admit(batch.bytes().len() as u64 * MEMTABLE_FACTOR)?;
         let (seq, position, is_long) = self.number(batch, &mut touched, guard)?;
         let applied = Applied { kernel: self, touched: &touched, seq };
@@ -177,13 +179,15 @@ impl Kernel {
                     Some(index) => index,
                     None => {
                         let keyspace = self.keyspace(id)?;
-                        touched.push(Touched { keyspace, slot: None, has_entries: false });
+                        let (slot, has_entries) = (None, false);
+                        touched.push(Touched { keyspace, slot, has_entries, bytes: 0 });
                         touched.len() - 1
                     }
                 };
             }
             self.check_op(&touched[last].keyspace, &op)?;
             touched[last].has_entries |= op.kind != Kind::DeleteRange;
+            touched[last].bytes += (op.key.len() + op.value.len()) as u64;
         }
         Ok(touched)
     }
@@ -203,26 +207,6 @@ impl Kernel {
             return Err(Error::Invalid { reason: "an empty key".to_owned() });
         }
         keyspace.hooks.validate(op)
-    }
-
-    /// Delays the write while compactions of a keyspace it touches are behind.
-    fn pace(self: &Arc<Self>, touched: &[Touched]) {
-        let runs = touched.iter().map(|touched| touched.keyspace.runs0()).max().unwrap_or(0);
-        let slow = self.runtime.runs0_slow();
-        if runs < slow {
-            return;
-        }
-        if self.is_inline() {
-            self.run_due();
-            return;
-        }
-        let start = self.options.clock.monotonic_ns();
-        let delay_ms = (runs - slow + 1) as u64;
-        let seen = self.signal.now();
-        self.signal.wait(seen, Duration::from_millis(delay_ms.min(DELAY_MS_MAX)));
-        let waited = self.options.clock.monotonic_ns().saturating_sub(start);
-        self.counters.delays.fetch_add(1, Ordering::Relaxed);
-        self.counters.delay_ns.fetch_add(waited, Ordering::Relaxed);
     }
 
     /// Stalls while memtables hold more than they may, for a bounded time. What comes back holds
@@ -403,6 +387,8 @@ impl Applied<'_> {
             if let Some(slot) = &touched.slot {
                 active_bytes = self.kernel.memory.count(slot);
                 slot.leave();
+                let user_bytes = &touched.keyspace.traffic.user_bytes;
+                user_bytes.fetch_add(touched.bytes, Ordering::Relaxed);
             }
         }
         self.kernel.publisher.publish(self.seq);

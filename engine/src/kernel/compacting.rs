@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Kernel;
-use crate::background::Step;
-use crate::budget::Share;
+use crate::background::{Step, side_by_side};
 use crate::compaction::Claim;
 use crate::compaction::pick::{Plan, PlanReason};
 use crate::compaction::run::{self as compaction_run, Job};
+use crate::compaction::split::split;
 use crate::events::EventKind;
 use crate::expiry::now_ms;
 use crate::jobs::{JobInfo, JobState, RunningJob};
@@ -21,7 +21,7 @@ use crate::keyspace::KeyspaceState;
 use crate::levels::Version;
 use crate::metrics::RunningCompaction;
 use crate::options::Background;
-use crate::outputs::Outputs;
+use crate::outputs::{DurableOutputs, Outputs};
 use crate::{Error, Result};
 
 /// How long a job that is held sleeps between two looks, should it miss a signal.
@@ -65,6 +65,9 @@ impl Kernel {
             self.merge(keyspace, version, plan, &job, is_cancelled)
         };
         let waited = self.options.clock.monotonic_ns().saturating_sub(start);
+        if outcome.is_ok() && !plan.is_move {
+            self.drained(plan.input_bytes, waited);
+        }
         let bytes = outcome.as_ref().map(|written| written.bytes).map_err(Clone::clone);
         self.counters.compaction_ended(&job.progress, plan, &bytes, waited);
         self.jobs.end(&job);
@@ -99,11 +102,54 @@ impl Kernel {
             now_ms: now_ms(&*self.options.clock),
             outputs,
             progress: &job.progress,
-            go_on: &|bytes| self.go_on(job, bytes, is_cancelled),
-            memory: self.options.budget.reserve_anyway(Share::Compaction, 0),
+            budget: &self.options.budget,
         };
-        let outputs = compaction_run::run(merging)?;
+        let outputs = self.run_parts(&merging, job, is_cancelled)?;
         self.install_merge(keyspace, version, plan, outputs)
+    }
+
+    /// Merges a job, in parts where it is large; the parts' tables come as those of one.
+    fn run_parts(
+        self: &Arc<Self>,
+        merging: &Job<'_>,
+        job: &RunningJob,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<DurableOutputs> {
+        let options = self.runtime.all();
+        let parts_max = if merging.is_divisible() { options.subcompactions_max } else { 1 };
+        let part_bytes = options.table_bytes_max;
+        let parts = split(merging.plan, merging.version, parts_max, part_bytes)?;
+        job.set_parts(parts.len());
+        let here = |bytes| self.go_on(job, bytes, is_cancelled);
+        if let [part] = &parts[..] {
+            return compaction_run::run(merging, part, &here);
+        }
+        if self.is_inline() {
+            let run = |part| compaction_run::run(merging, part, &here);
+            return Ok(joined(parts.iter().map(run).collect::<Result<_>>()?));
+        }
+        // Who asked for the job is asked on the thread that did.
+        let there = |bytes| self.go_on(job, bytes, &|| false);
+        let run = |index: usize| {
+            let outcome = compaction_run::run(merging, &parts[index], &there);
+            if outcome.is_err() {
+                job.cancel();
+            }
+            outcome
+        };
+        let watch = || {
+            self.flush_between();
+            if is_cancelled() {
+                job.cancel();
+            }
+        };
+        let outcomes = side_by_side(parts.len(), HOLD_WAIT, &run, &watch);
+        // A part that failed ends the others, which then say no more than that.
+        let is_cause = |outcome: &&Result<_>| !matches!(outcome, Ok(_) | Err(Error::Cancelled));
+        match outcomes.iter().find(is_cause) {
+            Some(Err(cause)) => Err(cause.clone()),
+            _ => Ok(joined(outcomes.into_iter().collect::<Result<_>>()?)),
+        }
     }
 
     /// Whether a job that has just read `bytes` may go on; returns once it may.
@@ -176,6 +222,10 @@ impl Kernel {
     pub fn note(&self, keyspace: &Arc<str>, ns: u64, kind: EventKind) {
         self.journal.add(self.options.clock.unix_ns(), ns, keyspace.clone(), kind);
     }
+}
+
+fn joined(parts: Vec<DurableOutputs>) -> DurableOutputs {
+    DurableOutputs::join(parts).expect("there is always a part")
 }
 
 fn compaction_event(job: u64, plan: &Plan, written: Written) -> EventKind {

@@ -73,7 +73,9 @@ impl Kernel {
             }
         }
         drop(manifest);
+        self.press(keyspace);
         let written = written(&tables);
+        keyspace.traffic.flushed_bytes.fetch_add(written.bytes, Ordering::Relaxed);
         self.counters.flushed(slot.reason(), written.bytes);
         self.memory.forget_sealed(slot);
         if let Some(wal) = self.wal.get() {
@@ -165,6 +167,8 @@ impl Kernel {
         let version = self.next_version(keyspace, &mut edit, tables, Vec::new())?;
         let _committed = manifest.commit(edit)?;
         keyspace.change_picture(|picture| picture.version = version);
+        drop(manifest);
+        self.press(keyspace);
         Ok(())
     }
 
@@ -189,10 +193,13 @@ impl Kernel {
         let committed = manifest.commit(edit)?;
         keyspace.change_picture(|picture| picture.version = next);
         drop(manifest);
+        self.press(keyspace);
         for table in input_tables(plan, version).into_iter().flatten() {
             table.set_obsolete(&committed);
         }
-        Ok(written(&tables))
+        let written = written(&tables);
+        keyspace.traffic.compacted_bytes.fetch_add(written.bytes, Ordering::Relaxed);
+        Ok(written)
     }
 }
 

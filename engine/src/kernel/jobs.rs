@@ -85,7 +85,7 @@ impl Kernel {
         }
         if outcome.is_ok() {
             schedule.succeeded(keyspace.id);
-            schedule.compaction_due(&keyspace);
+            schedule.compaction_due_after_flush(&keyspace);
         }
         drop(schedule);
         let waited = self.options.clock.monotonic_ns().saturating_sub(start);

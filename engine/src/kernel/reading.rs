@@ -11,8 +11,9 @@ use super::Kernel;
 use crate::compaction::pick;
 use crate::expiry::{Now, now_ms};
 use crate::key::{KeyspaceId, Kind, Seq};
-use crate::keyspace::{KeyspaceState, KvIterator, View};
-use crate::metrics::{ClassMetrics, StoreMetrics};
+use crate::keyspace::traffic::is_sampled;
+use crate::keyspace::{KeyspaceState, KvIterator, Picture, View};
+use crate::metrics::{Amplification, ClassMetrics, StoreMetrics};
 use crate::scan::Value;
 use crate::scan::bounds::Bounds;
 use crate::scan::visible::Lookup;
@@ -64,6 +65,7 @@ impl Kernel {
         let keyspace = self.keyspace(keyspace)?;
         let picture = keyspace.picture();
         let seq = self.seen(snapshot);
+        count_get(&keyspace, &picture, key);
         let now = Now::Of(&*self.options.clock);
         let mut lookup = Lookup::new(key, picture.hidden_below(key, seq), now);
         for slot in picture.slots() {
@@ -94,6 +96,7 @@ impl Kernel {
         let keyspace = self.keyspace(keyspace)?;
         let picture = keyspace.picture();
         let seq = self.seen(snapshot);
+        count_get(&keyspace, &picture, key);
         let (mut read, mut outcome) = (Some(read), None);
         let now = Now::Of(&*self.options.clock);
         let mut lookup = Lookup::new(key, picture.hidden_below(key, seq), now);
@@ -129,6 +132,9 @@ impl Kernel {
         let keyspace = self.keyspace(keyspace)?;
         let picture = keyspace.picture();
         let seq = self.seen(options.snapshot);
+        if is_sampled() {
+            keyspace.traffic.sought(picture.slots().count() + picture.version.runs().count());
+        }
         let (hooks, fill_cache) = (keyspace.hooks.clone(), !options.skip_cache);
         let now_ms = now_ms(&*self.options.clock);
         let at = (seq, now_ms);
@@ -188,6 +194,15 @@ impl Kernel {
         }
         class.read_amplification = class.read_amplification.max(levels.runs().count() as u64);
         class.pending_bytes += pick::debt_bytes(&levels, &policy);
+        class.amplification += Amplification::of(&keyspace.traffic, &levels);
+    }
+}
+
+/// Counts the runs in whose tables `key` may lie, for one read of many.
+fn count_get(keyspace: &KeyspaceState, picture: &Picture, key: &[u8]) {
+    if is_sampled() {
+        let runs = picture.version.runs().filter(|run| run.table_for(key).is_some());
+        keyspace.traffic.got(runs.count());
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Kernel;
-use crate::compaction::pick::pick_all;
 use crate::events::EventKind;
 use crate::expiry::now_ms;
 use crate::key::KeyspaceId;
@@ -137,6 +136,7 @@ impl Kernel {
         edit.set_policy(id, policy);
         manifest.commit(edit).map_err(|error| self.fail(error))?;
         *keyspace.policy.lock() = policy;
+        self.press(&keyspace);
         self.note(&keyspace.name, 0, EventKind::Policy { name: policy.name() });
         self.schedule.lock().compaction_due(&keyspace);
         self.signal.raise();
@@ -158,6 +158,8 @@ impl Kernel {
             self.cache.set_bytes_max(after.cache_bytes);
         }
         self.rate.set(after.compaction_bytes_per_s);
+        let keyspaces: Vec<_> = self.registry.read().all().cloned().collect();
+        keyspaces.iter().for_each(|keyspace| self.press(keyspace));
         if self.check_writable().is_ok() {
             self.seal_largest(FlushReason::Size);
             self.seal_log_pins();
@@ -234,67 +236,6 @@ impl Kernel {
         }
     }
 
-    /// Merges all runs of `keyspace` into one, on the calling thread, unless they are one already.
-    pub fn compact_all(
-        self: &Arc<Self>,
-        keyspace: &Arc<KeyspaceState>,
-        is_final: bool,
-        is_cancelled: &dyn Fn() -> bool,
-    ) -> Result<()> {
-        let is_done = |version: &Version| is_done(version, is_final);
-        self.merge_all(keyspace, is_final, &is_done, is_cancelled)
-    }
-
-    /// Merges all runs of `keyspace` into one, on the calling thread, even a lone one.
-    pub fn rewrite_all(
-        self: &Arc<Self>,
-        keyspace: &Arc<KeyspaceState>,
-        is_final: bool,
-        is_cancelled: &dyn Fn() -> bool,
-    ) -> Result<()> {
-        self.merge_all(keyspace, is_final, &Version::is_empty, is_cancelled)
-    }
-
-    fn merge_all(
-        self: &Arc<Self>,
-        keyspace: &Arc<KeyspaceState>,
-        is_final: bool,
-        is_done: &dyn Fn(&Version) -> bool,
-        is_cancelled: &dyn Fn() -> bool,
-    ) -> Result<()> {
-        let (version, plan, claim) = loop {
-            self.check_writable()?;
-            if is_cancelled() {
-                return Err(Error::Cancelled);
-            }
-            if self.is_paused() {
-                let retry_after_ms = self.runtime.stall_ms_max();
-                return Err(Error::Busy { reason: "compactions are paused", retry_after_ms });
-            }
-            let seen = self.signal.now();
-            let mut schedule = self.schedule.lock();
-            let version = keyspace.picture().version.clone();
-            if is_done(&version) || keyspace.is_dropped.load(Ordering::Acquire) {
-                return Ok(());
-            }
-            let policy = *keyspace.policy.lock();
-            let levels = version.summary();
-            let plan = pick_all(keyspace.id, &levels, &policy, &schedule.in_flight, is_final);
-            if let Some(plan) = plan {
-                let claim = schedule.in_flight.claim(keyspace.id, &plan);
-                break (version, plan, claim);
-            }
-            drop(schedule);
-            // A job of the keyspace is running; nobody but a worker runs one.
-            self.signal.wait(seen, WAIT);
-        };
-        let is_stopped = || is_cancelled() || self.is_closed.load(Ordering::Acquire);
-        let outcome = self.compact(keyspace, &version, &plan, true, &is_stopped);
-        self.release(keyspace, claim, outcome.is_ok());
-        self.signal.raise();
-        outcome.map_err(|error| self.fail_if_read_only(error))
-    }
-
     /// Seals memtables that are older than the options allow.
     pub fn seal_old(&self) {
         let now = self.options.clock.monotonic_ns();
@@ -342,14 +283,4 @@ pub(super) fn check_ttl(ttl_ms: Option<u64>) -> Result<()> {
         return Err(Error::Invalid { reason: "a time to live of nothing".to_owned() });
     }
     Ok(())
-}
-
-/// Whether a keyspace needs no compaction that was asked for by hand.
-fn is_done(version: &Version, is_final: bool) -> bool {
-    let runs = version.runs().count();
-    if runs > 0 && !version.range_deletes.is_empty() {
-        return false;
-    }
-    let deletes: u64 = version.tables().map(|(_, table)| table.meta.deletes).sum();
-    runs == 0 || version.is_final() || (!is_final && runs == 1 && deletes == 0)
 }

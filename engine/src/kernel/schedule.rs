@@ -8,6 +8,27 @@ use crate::compaction::InFlight;
 use crate::key::KeyspaceId;
 use crate::keyspace::KeyspaceState;
 
+/// Keyspaces to look at, each once, oldest request first.
+#[derive(Default)]
+struct Candidates {
+    queue: VecDeque<Arc<KeyspaceState>>,
+    is_queued: HashSet<KeyspaceId>,
+}
+
+impl Candidates {
+    fn push(&mut self, keyspace: &Arc<KeyspaceState>) {
+        if self.is_queued.insert(keyspace.id) {
+            self.queue.push_back(keyspace.clone());
+        }
+    }
+
+    fn pop(&mut self) -> Option<Arc<KeyspaceState>> {
+        let keyspace = self.queue.pop_front()?;
+        self.is_queued.remove(&keyspace.id);
+        Some(keyspace)
+    }
+}
+
 /// What is due and what is running.
 #[derive(Default)]
 pub(crate) struct Schedule {
@@ -16,9 +37,11 @@ pub(crate) struct Schedule {
     is_queued: HashSet<KeyspaceId>,
     /// Keyspaces being flushed: one flush each at a time, so that runs appear in order.
     flushing: HashSet<KeyspaceId>,
-    /// Keyspaces whose tables changed since they were looked at.
-    candidates: VecDeque<Arc<KeyspaceState>>,
-    is_candidate: HashSet<KeyspaceId>,
+    /// Keyspaces that were flushed since they were looked at: their level 0 may be due, which is
+    /// what readers and writers feel first.
+    flushed: Candidates,
+    /// Keyspaces whose tables changed otherwise since they were looked at.
+    changed: Candidates,
     /// Tables that running compactions hold.
     pub in_flight: InFlight,
     /// Failures of a keyspace's jobs in a row.
@@ -64,18 +87,19 @@ impl Schedule {
         self.flushing.len()
     }
 
-    /// The tables of `keyspace` changed.
-    pub fn compaction_due(&mut self, keyspace: &Arc<KeyspaceState>) {
-        if self.is_candidate.insert(keyspace.id) {
-            self.candidates.push_back(keyspace.clone());
-        }
+    /// The tables of `keyspace` changed by a flush.
+    pub fn compaction_due_after_flush(&mut self, keyspace: &Arc<KeyspaceState>) {
+        self.flushed.push(keyspace);
     }
 
-    /// The next keyspace to look at for a compaction.
+    /// The tables of `keyspace` changed, or what it asks of them.
+    pub fn compaction_due(&mut self, keyspace: &Arc<KeyspaceState>) {
+        self.changed.push(keyspace);
+    }
+
+    /// The next keyspace to look at for a compaction: those that were flushed come first.
     pub fn take_candidate(&mut self) -> Option<Arc<KeyspaceState>> {
-        let keyspace = self.candidates.pop_front()?;
-        self.is_candidate.remove(&keyspace.id);
-        Some(keyspace)
+        self.flushed.pop().or_else(|| self.changed.pop())
     }
 
     /// A job of `keyspace` went well.

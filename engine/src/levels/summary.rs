@@ -1,5 +1,7 @@
 //! The levels of a keyspace as plain data: what decisions about them are made from.
 
+use std::collections::BTreeMap;
+
 use super::Run;
 use crate::manifest::{Place, TableMeta};
 
@@ -37,6 +39,22 @@ impl<'a> LevelsSummary<'a> {
     /// Runs that hold tables, newest first.
     pub fn runs(&self) -> impl DoubleEndedIterator<Item = &RunSummary<'a>> {
         self.runs0.iter().chain(&self.levels).filter(|run| !run.tables.is_empty())
+    }
+
+    /// Estimate of the bytes that nothing newer replaces: of the tables that share keys the oldest
+    /// one, since most keys of the younger ones are likely to be there already.
+    pub fn live_bytes(&self) -> u64 {
+        let mut counted: BTreeMap<&[u8], &[u8]> = BTreeMap::new();
+        let mut bytes = 0;
+        for table in self.runs().rev().flat_map(|run| &run.tables) {
+            let (smallest, largest): (&[u8], &[u8]) = (&table.smallest, &table.largest);
+            let before = counted.range(..=largest).next_back();
+            if before.is_none_or(|(_, end)| *end < smallest) {
+                counted.insert(smallest, largest);
+                bytes += table.bytes;
+            }
+        }
+        bytes
     }
 
     /// The tables of a level from level 1 on.

@@ -18,12 +18,13 @@ use crate::{Error, Result};
 /// |---|---|
 /// | `durability` | the next write |
 /// | `memtable_bytes_max`, `memtable_bytes_hard` | at once: memtables over the limit are sealed |
-/// | `runs0_slow`, `stall_ms_max` | the next write |
+/// | `stall_ms_max` | the next write |
+/// | `runs0_slow`, `runs0_hard`, `pending_bytes_slow`, `pending_bytes_hard` | at once |
 /// | `memtable_age_ms_max` | the next [`crate::store::Store::maintain`] |
 /// | `wal_bytes_max` | at once: memtables that pin more log are sealed |
 /// | `block_bytes`, `restart_interval`, `filter_bits_per_key`, `compression_upper`, `compression_last`, `table_bytes_max` | tables begun from then on; all kinds are read side by side |
 /// | `cache_bytes` | at once: what is over is evicted, but for pinned indexes and filters |
-/// | `compactions_max` | the next job; running ones end |
+/// | `compactions_max`, `subcompactions_max` | the next job; running ones end |
 /// | `compaction_bytes_per_s` | the next read of a compaction |
 /// | `transaction_history_bytes` | the next write while a transaction is open |
 ///
@@ -40,6 +41,9 @@ pub struct RuntimeOptions {
     pub memtable_bytes_max: u64,
     pub memtable_bytes_hard: u64,
     pub runs0_slow: usize,
+    pub runs0_hard: usize,
+    pub pending_bytes_slow: u64,
+    pub pending_bytes_hard: u64,
     pub memtable_age_ms_max: u64,
     pub stall_ms_max: u64,
     pub wal_bytes_max: u64,
@@ -51,6 +55,7 @@ pub struct RuntimeOptions {
     pub compression_last: Compression,
     pub table_bytes_max: u64,
     pub compactions_max: usize,
+    pub subcompactions_max: usize,
     pub compaction_bytes_per_s: u64,
     pub transaction_history_bytes: u64,
 }
@@ -63,6 +68,9 @@ impl RuntimeOptions {
             memtable_bytes_max: options.memtable_bytes_max,
             memtable_bytes_hard: options.memtable_bytes_hard,
             runs0_slow: options.runs0_slow,
+            runs0_hard: options.runs0_hard,
+            pending_bytes_slow: options.pending_bytes_slow,
+            pending_bytes_hard: options.pending_bytes_hard,
             memtable_age_ms_max: options.memtable_age_ms_max,
             stall_ms_max: options.stall_ms_max,
             wal_bytes_max: options.wal_bytes_max,
@@ -74,6 +82,7 @@ impl RuntimeOptions {
             compression_last: options.compression_last,
             table_bytes_max: options.table_bytes_max,
             compactions_max: options.compactions_max,
+            subcompactions_max: options.subcompactions_max,
             compaction_bytes_per_s: options.compaction_bytes_per_s,
             transaction_history_bytes: options.transaction_history_bytes,
         }
@@ -108,7 +117,6 @@ pub(crate) struct Runtime {
     durability: AtomicU64,
     memtable_bytes_max: AtomicU64,
     memtable_bytes_hard: AtomicU64,
-    runs0_slow: AtomicU64,
     stall_ms_max: AtomicU64,
     transaction_history_bytes: AtomicU64,
 }
@@ -120,7 +128,6 @@ impl Runtime {
             durability: AtomicU64::new(0),
             memtable_bytes_max: AtomicU64::new(0),
             memtable_bytes_hard: AtomicU64::new(0),
-            runs0_slow: AtomicU64::new(0),
             stall_ms_max: AtomicU64::new(0),
             transaction_history_bytes: AtomicU64::new(0),
         };
@@ -153,7 +160,6 @@ impl Runtime {
             (&self.durability, durability.expect("all are listed") as u64),
             (&self.memtable_bytes_max, options.memtable_bytes_max),
             (&self.memtable_bytes_hard, options.memtable_bytes_hard),
-            (&self.runs0_slow, options.runs0_slow as u64),
             (&self.stall_ms_max, options.stall_ms_max),
             (&self.transaction_history_bytes, options.transaction_history_bytes),
         ];
@@ -170,10 +176,6 @@ impl Runtime {
 
     pub fn memtable_bytes_hard(&self) -> u64 {
         self.memtable_bytes_hard.load(Ordering::Relaxed)
-    }
-
-    pub fn runs0_slow(&self) -> usize {
-        self.runs0_slow.load(Ordering::Relaxed) as usize
     }
 
     pub fn stall_ms_max(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! The store on a simulated disk: histories, jobs, limits, failures, threads.
 
 mod background;
+mod parts;
 
 mod durable;
 mod read_only;

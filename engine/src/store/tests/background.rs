@@ -10,7 +10,7 @@ use crate::jobs::{JobKind, JobState};
 use crate::options::{Background, Tiered};
 
 /// Tiered, and never due.
-fn never() -> Policy {
+pub(super) fn never() -> Policy {
     Policy::Tiered(Tiered { merge_runs_min: 99, merge_runs_max: 99, ratio: 1.0, runs_max: 99 })
 }
 
@@ -88,9 +88,14 @@ fn paused_compactions_wait_and_are_listed() {
     assert_eq!(store.metrics().classes["kv"].read_amplification, 2);
 }
 
-/// The job that somebody asked for, once it runs.
-fn manual_job(store: &Store, state: JobState) -> crate::jobs::JobInfo {
+/// The job that somebody asked for, once it is in this state; not when it has ended before.
+fn manual_job(
+    store: &Store,
+    state: JobState,
+    has_ended: &dyn Fn() -> bool,
+) -> crate::jobs::JobInfo {
     loop {
+        assert!(!has_ended(), "it was not held");
         let is_it = |job: &crate::jobs::JobInfo| job.is_manual && job.state == state;
         if let Some(job) = store.jobs().into_iter().find(is_it) {
             return job;
@@ -108,6 +113,7 @@ fn large_store() -> (Store, Keyspace, Arc<ManualClock>) {
     options.memtable_bytes_max = 8 << 20;
     options.memtable_bytes_hard = 64 << 20;
     options.table_bytes_max = 1 << 20;
+    options.subcompactions_max = 1;
     let store = Store::open(options).unwrap();
     let chosen = KeyspaceOptions { policy: Some(never()), ..KeyspaceOptions::default() };
     let keyspace = store.create_keyspace("kv/a", chosen).unwrap();
@@ -124,7 +130,7 @@ fn a_manual_job_is_cancelled_while_it_is_held() {
     store.set_compaction_rate(1);
     std::thread::scope(|scope| {
         let compaction = scope.spawn(|| store.compact(None, CompactOptions::default(), &|| false));
-        let job = manual_job(&store, JobState::Limited);
+        let job = manual_job(&store, JobState::Limited, &|| compaction.is_finished());
         assert!(job.done_bytes > 0 && job.done_bytes < job.total_bytes, "{job:?}");
         assert!(matches!(store.cancel_job(job.id + 1), Err(Error::NotFound { .. })));
         store.cancel_job(job.id).unwrap();
@@ -153,7 +159,7 @@ fn a_running_job_is_paused_and_goes_on() {
     std::thread::scope(|scope| {
         let compaction =
             scope.spawn(|| store.compact(None, CompactOptions::default(), &is_cancelled));
-        let job = manual_job(&store, JobState::Paused);
+        let job = manual_job(&store, JobState::Paused, &|| compaction.is_finished());
         assert!(job.done_bytes > 0 && job.done_bytes < job.total_bytes, "{job:?}");
         assert!(!compaction.is_finished());
         store.resume_compactions();
@@ -181,4 +187,78 @@ fn the_rate_holds_jobs_until_time_has_passed() {
     let passed = store.options().clock.monotonic_ns() - start;
     // About 4 MB of entries in chunks of at least a MiB, of which the last may be smaller.
     assert!(passed >= 2_900_000_000, "{passed} ns for about 4 MB at 1 MiB a second");
+}
+
+/// What compactions owe slows writers down, says why, and lets them go at once when it is paid.
+#[test]
+fn writers_are_slowed_by_debt_and_free_once_it_is_paid() {
+    let mut options = options(&sim());
+    (options.memtable_bytes_max, options.memtable_bytes_hard) = (1 << 20, 4 << 20);
+    (options.runs0_slow, options.runs0_hard) = (2, 1000);
+    options.background = Background::Threads(2);
+    options.clock = Arc::new(ManualClock::at(1));
+    let store = Store::open(options).unwrap();
+    let chosen = KeyspaceOptions { policy: Some(never()), ..KeyspaceOptions::default() };
+    let keyspace = store.create_keyspace("kv/a", chosen).unwrap();
+    let slowed = |store: &Store, reason| {
+        store.metrics().slowed.iter().find(|(name, _)| *name == reason).unwrap().1
+    };
+    for round in 0..3 {
+        assert_eq!(slowed(&store, "runs"), 0, "{round} runs");
+        fill(&store, &keyspace, 0..10, 10);
+        store.flush(None).unwrap();
+    }
+    put(&store, &keyspace, "k", "v");
+    let metrics = store.metrics();
+    assert_eq!((metrics.delays, metrics.delay_histogram_ns.count()), (1, 1));
+    assert_eq!((slowed(&store, "runs"), slowed(&store, "pending_bytes")), (1, 0));
+    put(&store, &keyspace, "k", "v");
+    assert_eq!(store.metrics().delays, 2);
+    // Limits that change count at once.
+    store.set_options(|options| options.runs0_slow = 3).unwrap();
+    put(&store, &keyspace, "k", "v");
+    assert_eq!(store.metrics().delays, 2);
+    store.set_options(|options| options.runs0_slow = 1).unwrap();
+    let mark = store.events(0).last().unwrap().id;
+    store.compact(None, CompactOptions::default(), &|| false).unwrap();
+    put(&store, &keyspace, "k", "v");
+    assert_eq!(store.metrics().delays, 2, "the debt is paid");
+    assert!(kinds(&store, mark).contains(&"writes_free"));
+    let slowed = store.events(0).into_iter().filter(|event| event.kind.name() == "writes_slowed");
+    let kinds: Vec<_> = slowed.map(|event| event.kind).collect();
+    let spell = EventKind::WritesSlowed { reason: "runs" };
+    assert_eq!(kinds, [spell.clone(), spell], "two spells, two events");
+}
+
+#[test]
+fn amplification_is_what_was_written_over_what_was_asked_for() {
+    let (store, keyspace) = store_with_runs(2);
+    let of = |store: &Store| store.metrics().classes["kv"].amplification;
+    let before = of(&store);
+    // Two rounds of 400 keys of 6 bytes and values of 250.
+    assert_eq!(before.user_bytes, 2 * 400 * 256);
+    assert!(before.flushed_bytes > before.user_bytes && before.compacted_bytes == 0);
+    assert_eq!(before.table_bytes, before.flushed_bytes);
+    let half = before.table_bytes / 2;
+    assert!(before.live_bytes.abs_diff(half) < 100, "the second run replaces the first");
+    let write = before.write().unwrap();
+    assert!((1.0..1.2).contains(&write), "{write}");
+    assert!((1.9..2.1).contains(&before.space().unwrap()));
+    store.compact(None, CompactOptions::default(), &|| false).unwrap();
+    let after = of(&store);
+    assert_eq!((after.user_bytes, after.flushed_bytes), (before.user_bytes, before.flushed_bytes));
+    assert_eq!(after.compacted_bytes, after.table_bytes);
+    assert_eq!(after.live_bytes, after.table_bytes);
+    assert_eq!(after.get(), None);
+    for _ in 0..1000 {
+        assert!(get(&store, &keyspace, "000007").is_some());
+        assert_eq!(get(&store, &keyspace, "nothing"), None);
+        assert!(!scan(&store, &keyspace, ScanOptions::default()).is_empty());
+    }
+    let read = store.metrics().amplification();
+    // One read of 64 is looked at, of whichever kind.
+    let sampled = read.gets + read.seeks;
+    assert!((3000 / 64..=3000 / 64 + 1).contains(&sampled), "{read:?}");
+    assert_eq!(read.seek(), (read.seeks > 0).then_some(1.0));
+    assert!(read.get().unwrap() <= 1.0);
 }
