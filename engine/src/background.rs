@@ -4,11 +4,10 @@
 //! due, or changes what somebody may wait for, raises the signal. Workers are joined at close;
 //! no thread of the engine is started anywhere else.
 
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Condvar, Mutex};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex};
 
 /// Something happened: look again.
 #[derive(Debug, Default)]
@@ -75,7 +74,7 @@ impl Workers {
     ) -> std::io::Result<()> {
         for index in 0..count {
             let (signal, step) = (signal.clone(), step.clone());
-            let thread = std::thread::Builder::new()
+            let thread = crate::sync::thread::Builder::new()
                 .name(format!("firndb-job-{index}"))
                 .spawn(move || work(&signal, &*step))?;
             self.0.lock().push(thread);

@@ -10,9 +10,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::manifest::Place;
+use crate::sync::Mutex;
 
 /// Events that are remembered.
 pub const EVENTS_MAX: usize = 1024;

@@ -4,14 +4,13 @@
 //! there to stop. What waits is not kept anywhere: it is what the picker would pick now.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use crate::compaction::Plan;
 use crate::compaction::pick::PlanInput;
 use crate::compaction::run::Progress;
 use crate::manifest::Place;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

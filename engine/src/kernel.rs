@@ -33,9 +33,6 @@ mod transactions;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-
-use parking_lot::{Mutex, RwLock};
 
 use self::schedule::Schedule;
 use crate::background::{Signal, Workers};
@@ -56,6 +53,8 @@ use crate::options::runtime::Runtime;
 use crate::options::{Background, Options, RuntimeOptions};
 use crate::publish::Publisher;
 use crate::snapshot::Snapshots;
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock};
 use crate::wal::{LogPosition, Wal, WalMetrics};
 use crate::{Error, Result};
 
@@ -177,7 +176,7 @@ impl Memory {
     /// A sealed slot was flushed or dropped. Whoever seals it may not have counted it yet.
     pub fn forget_sealed(&self, slot: &MemtableSlot) {
         while !slot.is_ready() {
-            std::thread::yield_now();
+            crate::sync::thread::yield_now();
         }
         let bytes = slot.uncount() as i64;
         self.sealed_bytes.fetch_sub(bytes, Ordering::Relaxed);

@@ -9,9 +9,6 @@ pub mod traffic;
 pub mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use parking_lot::{Mutex, RwLock};
 
 use crate::compaction::pressure::Pressure;
 use crate::compress::Compression;
@@ -20,6 +17,8 @@ use crate::key::{KeyspaceId, Seq};
 use crate::levels::Version;
 use crate::options::Policy;
 use crate::scan::hidden::HiddenKeys;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock};
 
 pub(crate) use slot::{FlushReason, MemtableSlot};
 pub(crate) use traffic::Traffic;

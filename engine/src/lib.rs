@@ -5,6 +5,7 @@
 pub mod budget;
 pub mod clock;
 pub mod error;
+mod sync;
 
 pub mod bloom;
 pub mod coding;

@@ -14,17 +14,12 @@
 //! Invariants: numbers are given without gaps; at most [`SLOTS`] batches are between number and
 //! publication (`has_room`); `visible` never goes back.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-use parking_lot::{Condvar, Mutex};
-
 use crate::key::Seq;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{self, Condvar, Mutex};
 
 /// Batches between number and publication; each is a thread in `write`.
 pub const SLOTS: u64 = 1024;
-
-/// Spins before a wait: what an older batch still does takes microseconds as a rule.
-const SPINS: usize = 20;
 
 /// Makes batches visible in order.
 #[derive(Debug)]
@@ -95,11 +90,11 @@ impl Publisher {
 
     /// Returns once `seq` is visible.
     pub fn wait(&self, seq: Seq) {
-        for _ in 0..SPINS {
+        for _ in 0..sync::SPINS {
             if self.visible() >= seq {
                 return;
             }
-            std::thread::yield_now();
+            crate::sync::thread::yield_now();
         }
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let mut guard = self.lock.lock();

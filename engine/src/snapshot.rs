@@ -7,9 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::key::Seq;
+use crate::sync::Mutex;
 
 /// The live snapshots of a store: how many there are at each sequence number.
 #[derive(Debug, Default)]

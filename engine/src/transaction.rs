@@ -25,8 +25,6 @@ mod writes;
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use self::writes::{Change, Writes};
 use crate::conflicts::Reads;
 use crate::kernel::{Commit, Kernel, OpenTransaction, ScanOptions};
@@ -35,6 +33,7 @@ use crate::keyspace::KeyspaceState;
 use crate::options::WriteOptions;
 use crate::scan::Value;
 use crate::snapshot::Snapshot;
+use crate::sync::Mutex;
 use crate::{Error, Result};
 
 pub use iterator::TransactionIterator;

@@ -30,6 +30,7 @@ use crate::key::{Kind, Op, Seq};
 use crate::keyspace::{FlushReason, KeyspaceState, MemtableSlot};
 use crate::options::Durability;
 use crate::publish::SLOTS;
+use crate::sync::MutexGuard;
 use crate::wal::{LogPosition, Wal};
 use crate::{Error, Result};
 
@@ -320,7 +321,7 @@ impl Kernel {
     }
 
     /// The commit lock, once the next sequence number has a slot with the publisher.
-    fn lock_commits(&self) -> parking_lot::MutexGuard<'_, Commits> {
+    fn lock_commits(&self) -> MutexGuard<'_, Commits> {
         loop {
             let commits = self.commits.lock();
             let next = commits.last_seq + 1;

@@ -1,12 +1,12 @@
 //! A memtable in the store's hands: who still writes to it, what it weighs, what log it needs.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::key::{FileNumber, Kind, Op, Seq};
 use crate::levels::Version;
 use crate::memtable::Memtable;
 use crate::range_delete::{LiveRangeDeletes, RangeDelete};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::wal::LogPosition;
 
 /// Why a memtable is flushed: a label of the metrics.
@@ -135,7 +135,7 @@ impl MemtableSlot {
     /// applying takes microseconds, a large batch milliseconds.
     pub fn wait_for_writers(&self) {
         while self.writers.load(Ordering::SeqCst) > 0 {
-            std::thread::yield_now();
+            crate::sync::thread::yield_now();
         }
     }
 

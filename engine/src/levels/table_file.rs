@@ -6,15 +6,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::Mutex;
 
 use crate::Result;
 use crate::cache::Cache;
 use crate::fs::Fs;
 use crate::key::FileNumber;
 use crate::manifest::{CommittedEdit, TableMeta, table_path};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::table::Table;
 
 /// A table file in use.

@@ -15,11 +15,8 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
-
-use parking_lot::{Condvar, Mutex};
 
 use super::segment::{HEADER_BYTES, Previous, SegmentHeader, file_name, record_bytes};
 use super::tail::{Opening, Run, Tail};
@@ -29,6 +26,8 @@ use crate::clock::Clock;
 use crate::coding;
 use crate::fs::{File, Fs, write_all_at};
 use crate::key::{FileNumber, Seq};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex};
 use crate::{Error, Result};
 
 /// A place in the log: bytes over all segments of this [`Wal`].
@@ -299,7 +298,7 @@ impl Wal {
     fn gather(&self) {
         let mut end = self.end();
         for _ in 0..GATHER_ROUNDS_MAX {
-            std::thread::yield_now();
+            crate::sync::thread::yield_now();
             let before = std::mem::replace(&mut end, self.end());
             if before == end {
                 return;
