@@ -55,11 +55,28 @@ impl Drop for Owner {
 
 impl Store {
     /// Opens the store in `options.dir`, or creates it.
+    ///
+    /// ```
+    /// # use firndb_engine::store::Store;
+    /// let mut options = firndb_engine::example::options();
+    /// options.memtable_bytes_max = 16 << 20;
+    /// let store = Store::open(options)?;
+    /// # store.close()?;
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn open(options: Options) -> Result<Self> {
         Store::open_with_progress(options, &|_| {})
     }
 
     /// As [`Store::open`], saying how far it is.
+    ///
+    /// ```
+    /// # use firndb_engine::store::Store;
+    /// let progress = |at| println!("{at:?}");
+    /// let store = Store::open_with_progress(firndb_engine::example::options(), &progress)?;
+    /// # store.close()?;
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn open_with_progress(options: Options, progress: &dyn Fn(OpenProgress)) -> Result<Self> {
         let store = Store(Arc::new(Owner(recovery::open(options, progress)?)));
         if store.kernel().is_inline() {
@@ -78,6 +95,21 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` when there is no store; else as [`Store::open`], but never `Locked`.
+    ///
+    /// ```
+    /// # use firndb_engine::Error;
+    /// # use firndb_engine::batch::WriteBatch;
+    /// # use firndb_engine::store::{Store, WriteOptions};
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// // Another process may have it open.
+    /// let reader = Store::open_read_only(store.options().clone())?;
+    /// assert!(reader.get(notes.id, b"a", None)?.is_some());
+    /// let mut batch = WriteBatch::new();
+    /// batch.delete(notes.id, b"a");
+    /// let refused = reader.write(&batch, WriteOptions::default());
+    /// assert!(matches!(refused, Err(Error::ReadOnly { .. })));
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn open_read_only(options: Options) -> Result<Self> {
         let kernel = recovery::read_only::open_read_only(options, &|_| {})?;
         Ok(Store(Arc::new(Owner(kernel))))
@@ -87,11 +119,22 @@ impl Store {
         &self.0.0
     }
 
-    /// Changes options while the store is open; `change` is given those of now. Which may change, and
-    /// from when on that counts, is told at [`RuntimeOptions`]. Gives all of them as they are then.
+    /// Changes options while the store is open; `change` is given those of now. Which may change,
+    /// and from when on that counts, is told at [`RuntimeOptions`]. Gives all of them as they are
+    /// then.
     ///
     /// # Errors
     /// `Invalid` when the outcome would not do; nothing is changed then.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// let now = store.set_options(|options| {
+    ///     options.memtable_bytes_max = 8 << 20;
+    ///     options.cache_bytes = 64 << 20;
+    /// })?;
+    /// assert_eq!(now.cache_bytes, 64 << 20);
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn set_options(&self, change: impl FnOnce(&mut RuntimeOptions)) -> Result<RuntimeOptions> {
         let options = self.kernel().set_options(change)?;
         self.kernel().run_due_inline();
@@ -99,17 +142,37 @@ impl Store {
     }
 
     /// The options that may change, as they are now.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// assert_eq!(store.runtime_options().cache_bytes, store.options().cache_bytes);
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn runtime_options(&self) -> RuntimeOptions {
         let compaction_bytes_per_s = self.kernel().rate.bytes_per_s();
         RuntimeOptions { compaction_bytes_per_s, ..self.kernel().runtime.all() }
     }
 
     /// The options it was opened with. Some may have changed since: [`Store::runtime_options`].
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// assert_eq!(store.options().dir.to_str(), Some("/store"));
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn options(&self) -> &Options {
         &self.kernel().options
     }
 
     /// Creates the keyspace `name`, or gives the one of that name.
+    ///
+    /// ```
+    /// # use firndb_engine::options::KeyspaceOptions;
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// let users = store.create_keyspace("users", KeyspaceOptions::default())?;
+    /// assert_eq!(store.create_keyspace("users", KeyspaceOptions::default())?, users);
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn create_keyspace(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
         let mut made = self.kernel().create_keyspaces(&[name.to_owned()], &options)?;
         Ok(made.pop().expect("one name, one keyspace"))
@@ -117,6 +180,15 @@ impl Store {
 
     /// Creates those of `names` that do not exist, with one edit of the manifest; gives all of
     /// them, in order.
+    ///
+    /// ```
+    /// # use firndb_engine::options::KeyspaceOptions;
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// let names = ["north".to_owned(), "south".to_owned()];
+    /// let made = store.create_keyspaces(&names, KeyspaceOptions::default())?;
+    /// assert_eq!(&*made[1].name, "south");
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn create_keyspaces(
         &self,
         names: &[String],
@@ -126,6 +198,13 @@ impl Store {
     }
 
     /// The keyspace called `name`.
+    ///
+    /// ```
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// assert_eq!(store.keyspace("notes"), Some(notes));
+    /// assert_eq!(store.keyspace("nowhere"), None);
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn keyspace(&self, name: &str) -> Option<Keyspace> {
         let registry = self.kernel().registry.read();
         let id = registry.by_name.get(name)?;
@@ -133,12 +212,25 @@ impl Store {
     }
 
     /// All keyspaces, by name.
+    ///
+    /// ```
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// assert_eq!(store.keyspaces(), [notes]);
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn keyspaces(&self) -> Vec<Keyspace> {
         self.kernel().registry.read().all().map(|keyspace| keyspace.handle()).collect()
     }
 
     /// Drops keyspaces with one edit; their files go whole, once nobody reads them.
     /// Ids that do not exist are passed over.
+    ///
+    /// ```
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// store.drop_keyspaces(&[notes.id], "not needed any more")?;
+    /// assert!(store.keyspaces().is_empty());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn drop_keyspaces(&self, keyspaces: &[KeyspaceId], reason: &str) -> Result<()> {
         self.kernel().drop_keyspaces(keyspaces, reason)?;
         self.kernel().run_due_inline();
@@ -151,6 +243,19 @@ impl Store {
     /// `Invalid` when a keyspace refuses an operation, `NotFound` when there is no such keyspace,
     /// `Busy` when flushes are behind, `ReadOnly` after a failure. Only after `ReadOnly` may the
     /// batch have been stored.
+    ///
+    /// ```
+    /// # use firndb_engine::batch::WriteBatch;
+    /// # use firndb_engine::store::WriteOptions;
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// let mut batch = WriteBatch::new();
+    /// batch.put(notes.id, b"milk", b"2 litres");
+    /// batch.delete(notes.id, b"a");
+    /// // All of it or nothing; on disk when this returns, by the default durability.
+    /// let commit = store.write(&batch, WriteOptions::default())?;
+    /// assert!(commit.is_durable());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn write(&self, batch: &WriteBatch, options: WriteOptions) -> Result<Commit> {
         let commit = self.kernel().commit(batch, options.durability)?;
         commit.wait()?;
@@ -159,6 +264,20 @@ impl Store {
     }
 
     /// Writes a batch; the caller waits with [`Commit::wait`], or with `.await`.
+    ///
+    /// ```
+    /// # use firndb_engine::batch::WriteBatch;
+    /// # use firndb_engine::store::WriteOptions;
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// let mut batch = WriteBatch::new();
+    /// batch.put(notes.id, b"milk", b"2 litres");
+    /// let commit = store.write_no_wait(&batch, WriteOptions::default())?;
+    /// // Readers see it; the disk may not have it yet.
+    /// assert!(store.get(notes.id, b"milk", None)?.is_some());
+    /// commit.wait()?; // in an async function: `commit.await?`
+    /// assert!(commit.is_durable());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn write_no_wait(&self, batch: &WriteBatch, options: WriteOptions) -> Result<Commit> {
         let commit = self.kernel().commit(batch, options.durability)?;
         self.kernel().after_commit();
@@ -167,11 +286,40 @@ impl Store {
 
     /// Begins a transaction that sees what is visible now, and is refused at its commit where
     /// another writer came in between.
+    ///
+    /// ```
+    /// # use firndb_engine::Error;
+    /// # use firndb_engine::store::WriteOptions;
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// let mut first = store.transaction()?;
+    /// let mut second = store.transaction()?;
+    /// for transaction in [&mut first, &mut second] {
+    ///     let value = transaction.get(notes.id, b"a")?.unwrap_or_default();
+    ///     transaction.put(notes.id, b"a", &[&*value, b"+1"].concat())?;
+    /// }
+    /// first.commit(WriteOptions::default())?.wait()?;
+    /// // What it read has changed since.
+    /// let refused = second.commit(WriteOptions::default());
+    /// assert!(matches!(refused, Err(Error::Conflict { .. })));
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn transaction(&self) -> Result<Transaction> {
         self.transaction_with(TransactionOptions::default())
     }
 
     /// As [`Store::transaction`], with a say in what counts as in between.
+    ///
+    /// ```
+    /// # use firndb_engine::store::{Isolation, TransactionOptions, WriteOptions};
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// let options = TransactionOptions { isolation: Isolation::Snapshot };
+    /// let mut transaction = store.transaction_with(options)?;
+    /// if transaction.get_for_update(notes.id, b"a")?.is_some() {
+    ///     transaction.delete(notes.id, b"b")?;
+    /// }
+    /// transaction.commit(WriteOptions::default())?.wait()?;
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn transaction_with(&self, options: TransactionOptions) -> Result<Transaction> {
         Transaction::begin(self.kernel(), options)
     }
@@ -182,6 +330,18 @@ impl Store {
     /// # Errors
     /// What `body` gives, after which nothing is stored; `Conflict` of the last attempt; those of
     /// [`Store::write`].
+    ///
+    /// ```
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// let moved = store.transact(10, |transaction| {
+    ///     let Some(value) = transaction.get(notes.id, b"a")? else { return Ok(false) };
+    ///     transaction.delete(notes.id, b"a")?;
+    ///     transaction.put(notes.id, b"z", &value)?;
+    ///     Ok(true)
+    /// })?;
+    /// assert!(moved && store.get(notes.id, b"a", None)?.is_none());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn transact<T>(
         &self,
         attempts: usize,
@@ -203,12 +363,33 @@ impl Store {
     }
 
     /// Pins what is visible now.
+    ///
+    /// ```
+    /// # use firndb_engine::batch::WriteBatch;
+    /// # use firndb_engine::store::WriteOptions;
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// let before = store.snapshot();
+    /// let mut batch = WriteBatch::new();
+    /// batch.delete(notes.id, b"a");
+    /// store.write(&batch, WriteOptions::default())?.wait()?;
+    /// assert!(store.get(notes.id, b"a", None)?.is_none());
+    /// assert!(store.get(notes.id, b"a", Some(&before))?.is_some());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn snapshot(&self) -> Snapshot {
         self.kernel().snapshots.take(|| self.kernel().publisher.visible())
     }
 
     /// The value of `key`. A value that lies in a table is not copied: it keeps its block in memory
     /// while it lives. [`Store::get_with`] spares the copy of one that lies in a memtable.
+    ///
+    /// ```
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// let value = store.get(notes.id, b"a", None)?;
+    /// assert_eq!(value.as_deref(), Some(&b"1"[..]));
+    /// assert!(store.get(notes.id, b"nothing", None)?.is_none());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn get(
         &self,
         keyspace: KeyspaceId,
@@ -220,6 +401,13 @@ impl Store {
 
     /// As [`Store::get`], but the value is handed to `read` where it lies, in a memtable or in a
     /// block: nothing is copied but where operands are merged.
+    ///
+    /// ```
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// let length = store.get_with(notes.id, b"a", None, |value| value.len())?;
+    /// assert_eq!(length, Some(1));
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn get_with<T>(
         &self,
         keyspace: KeyspaceId,
@@ -233,6 +421,13 @@ impl Store {
     /// The values of `keys`, in their order, all as of one moment: as many single reads would give
     /// them, but each memtable and run is asked for all keys in ascending order, so that
     /// neighbours share blocks.
+    ///
+    /// ```
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// let values = store.multi_get(notes.id, &["e", "nothing", "a"], None)?;
+    /// assert_eq!(values.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn multi_get<K: AsRef<[u8]>>(
         &self,
         keyspace: KeyspaceId,
@@ -244,18 +439,49 @@ impl Store {
     }
 
     /// Walks keys and values in order.
+    ///
+    /// ```
+    /// # use firndb_engine::scan::bounds::Bounds;
+    /// # use firndb_engine::store::ScanOptions;
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// for pair in store.scan(notes.id, ScanOptions::prefix(b"a"))? {
+    ///     let (key, value) = pair?;
+    ///     assert_eq!((&*key, &*value), (&b"a"[..], &b"1"[..]));
+    /// }
+    /// // From the last key to the first; and sent about, without a copy.
+    /// let bounds = Bounds { lower: Some(b"b".to_vec()), upper: None };
+    /// let mut walk = store.scan(notes.id, ScanOptions::within(bounds).reversed())?;
+    /// assert!(walk.advance()? && walk.key() == b"e");
+    /// assert!(walk.seek(b"c")? && walk.key() == b"c");
+    /// assert!(walk.advance()? && walk.key() == b"b");
+    /// assert!(!walk.advance()?, "the lower bound");
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn scan(&self, keyspace: KeyspaceId, options: ScanOptions<'_>) -> Result<KvIterator> {
         self.kernel().scan(keyspace, options)
     }
 
     /// Memtables and tables of a keyspace as they are now, pinned.
+    ///
+    /// ```
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// store.flush(None)?;
+    /// assert_eq!(store.view(notes.id)?.tables().len(), 1);
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn view(&self, keyspace: KeyspaceId) -> Result<View> {
         self.kernel().view(keyspace)
     }
 
     /// Flushes the memtables of one keyspace or of all, and waits. After all, the log's room is
-    /// given
-    /// back too.
+    /// given back too.
+    ///
+    /// ```
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// store.flush(Some(notes.id))?;
+    /// assert_eq!(store.metrics().memtables_active, 0);
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn flush(&self, keyspace: Option<KeyspaceId>) -> Result<()> {
         let keyspaces = self.kernel().keyspaces(keyspace)?;
         self.kernel().flush(&keyspaces)?;
@@ -265,6 +491,14 @@ impl Store {
 
     /// Flushes and compacts one keyspace or all into one run each, and waits. `is_cancelled` is
     /// asked about every MiB.
+    ///
+    /// ```
+    /// # use firndb_engine::store::CompactOptions;
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// store.compact(Some(notes.id), CompactOptions { is_final: true }, &|| false)?;
+    /// assert!(store.view(notes.id)?.is_final());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn compact(
         &self,
         keyspace: Option<KeyspaceId>,
@@ -283,6 +517,13 @@ impl Store {
     /// Flushes a keyspace and merges what shares a key with `bounds`, and what hangs together with
     /// it, into one run at the bottom, and waits: deletes and hidden versions in it are gone then.
     /// `is_cancelled` is asked about every MiB.
+    ///
+    /// ```
+    /// # use firndb_engine::scan::bounds::Bounds;
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// store.compact_range(notes.id, &Bounds::prefix(b"a"), &|| false)?;
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn compact_range(
         &self,
         keyspace: KeyspaceId,
@@ -300,6 +541,14 @@ impl Store {
 
     /// Merges a level of a keyspace into the next one, and waits: level 0 into the base level (or,
     /// under a policy without levels, into one run), the last level into itself. Flushes nothing.
+    ///
+    /// ```
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// store.flush(None)?;
+    /// store.compact_level(notes.id, 0, &|| false)?;
+    /// assert_eq!(store.view(notes.id)?.tables().len(), 1);
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn compact_level(
         &self,
         keyspace: KeyspaceId,
@@ -318,6 +567,13 @@ impl Store {
 
     /// Flushes a keyspace and passes all it holds through its merge once more, whatever its form
     /// is, and waits: what the merge has learnt to leave out is gone then.
+    ///
+    /// ```
+    /// # use firndb_engine::store::CompactOptions;
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// store.rewrite(notes.id, CompactOptions::default(), &|| false)?;
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn rewrite(
         &self,
         keyspace: KeyspaceId,
@@ -334,6 +590,21 @@ impl Store {
     }
 
     /// Makes everything written so far durable.
+    ///
+    /// ```
+    /// # use firndb_engine::batch::WriteBatch;
+    /// # use firndb_engine::options::Durability;
+    /// # use firndb_engine::store::WriteOptions;
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// let mut batch = WriteBatch::new();
+    /// batch.put(notes.id, b"quick", b"1");
+    /// let options = WriteOptions { durability: Some(Durability::Interval) };
+    /// let commit = store.write(&batch, options)?;
+    /// assert!(!commit.is_durable());
+    /// store.sync()?; // on a tick
+    /// assert!(commit.is_durable());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn sync(&self) -> Result<()> {
         let kernel = self.kernel();
         kernel.check_writable()?;
@@ -343,6 +614,12 @@ impl Store {
 
     /// What is due by time: flushes of old memtables, tables that have expired as a whole, retries
     /// after a full disk.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// store.maintain()?; // on a tick
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn maintain(&self) -> Result<()> {
         let kernel = self.kernel();
         kernel.check_writable()?;
@@ -357,11 +634,25 @@ impl Store {
     ///
     /// # Errors
     /// `Invalid` where the time is less than a millisecond.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// store.set_ttl(notes.id, Some(Duration::from_secs(3600)))?;
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn set_ttl(&self, keyspace: KeyspaceId, ttl: Option<Duration>) -> Result<()> {
         self.kernel().set_ttl(keyspace, ttl.map(millis))
     }
 
     /// Changes the compaction policy of a keyspace.
+    ///
+    /// ```
+    /// # use firndb_engine::options::{Policy, Tiered};
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// store.set_policy(notes.id, Policy::Tiered(Tiered::default()))?;
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn set_policy(&self, keyspace: KeyspaceId, policy: Policy) -> Result<()> {
         self.kernel().set_policy(keyspace, policy)?;
         self.kernel().run_due_inline();
@@ -370,6 +661,13 @@ impl Store {
 
     /// Asks for one final run of the keyspace, in the background: its window has closed.
     /// Does nothing where it already is one final run.
+    ///
+    /// ```
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// store.mark_final(notes.id)?;
+    /// assert!(store.view(notes.id)?.is_final());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn mark_final(&self, keyspace: KeyspaceId) -> Result<()> {
         let kernel = self.kernel();
         kernel.check_writable()?;
@@ -384,12 +682,25 @@ impl Store {
 
     /// Jobs that run, by number, then those that wait: flushes, then the compactions that would
     /// begin now.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// assert!(store.jobs().is_empty());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn jobs(&self) -> Vec<JobInfo> {
         self.kernel().jobs()
     }
 
     /// What happened after the event `id`, oldest first; 0: all that is remembered, which is
     /// [`crate::events::EVENTS_MAX`] events.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// store.flush(None)?;
+    /// assert!(!store.events(0).is_empty());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn events(&self, id: u64) -> Vec<Event> {
         self.kernel().journal.since(id)
     }
@@ -400,28 +711,63 @@ impl Store {
     /// # Errors
     /// `NotFound` when no such job runs, `Invalid` when it is one of the background: it would be
     /// picked again at once.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// assert!(store.cancel_job(17).is_err(), "no such job");
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn cancel_job(&self, id: u64) -> Result<()> {
         self.kernel().cancel_job(id)
     }
 
     /// Holds compactions: none begins, and those that run wait at their next MiB, their inputs
     /// claimed. Flushes go on, so level 0 grows meanwhile, and writers feel it in the end.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// store.pause_compactions();
+    /// assert!(store.is_paused());
+    /// store.resume_compactions();
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn pause_compactions(&self) {
         self.kernel().set_paused(true);
     }
 
     /// Lets compactions go on.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// # store.pause_compactions();
+    /// store.resume_compactions();
+    /// assert!(!store.is_paused());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn resume_compactions(&self) {
         self.kernel().set_paused(false);
         self.kernel().run_due_inline();
     }
 
     /// Whether compactions are paused.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// assert!(!store.is_paused());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn is_paused(&self) -> bool {
         self.kernel().is_paused()
     }
 
     /// Bytes a second that all compactions together may read; 0: no limit.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// store.set_compaction_rate(50 << 20);
+    /// assert_eq!(store.runtime_options().compaction_bytes_per_s, 50 << 20);
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn set_compaction_rate(&self, bytes_per_s: u64) {
         self.kernel().rate.set(bytes_per_s);
         self.kernel().signal.raise();
@@ -429,12 +775,26 @@ impl Store {
 
     /// Verifies the directory: manifest, log and tables; `deep` reads every byte. `progress` gets
     /// tables done and tables in all.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// let report = store.check(true, &|done, total| println!("{done} of {total} tables"))?;
+    /// assert!(report.findings.is_empty());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn check(&self, deep: bool, progress: &dyn Fn(u64, u64)) -> Result<CheckReport> {
         self.kernel().check_open()?;
         check::run(self.kernel(), deep, progress)
     }
 
     /// Its identity: no other store has it, unless its folder is a copy.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// let (other, _) = firndb_engine::example::store()?;
+    /// println!("{:032x} and {:032x}", store.id(), other.id());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn id(&self) -> u128 {
         self.kernel().manifest.lock().store_id()
     }
@@ -442,11 +802,26 @@ impl Store {
     /// Fixes one moment of the keyspaces whose names are meant, to take their tables out. Writers
     /// go on: they wait for nothing but the lock that gives batches their numbers, under which
     /// `is_meant` is asked.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// let pending = store.begin_export(&|name| name.starts_with("notes"))?;
+    /// let export = pending.wait(&|| false)?;
+    /// assert_eq!(export.keyspaces.len(), 1);
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn begin_export(&self, is_meant: &dyn Fn(&str) -> bool) -> Result<PendingExport> {
         self.kernel().begin_export(is_meant)
     }
 
     /// Begins to take table files in, as new keyspaces.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// let import = store.begin_import()?;
+    /// drop(import); // nothing was taken in
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn begin_import(&self) -> Result<Import> {
         self.kernel().begin_import()
     }
@@ -457,16 +832,38 @@ impl Store {
     /// # Errors
     /// `Invalid` when the folder is not empty. What a failed or cancelled checkpoint leaves does
     /// not open as a store.
+    ///
+    /// ```
+    /// # use firndb_engine::options::Options;
+    /// # use firndb_engine::store::Store;
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// store.checkpoint("/copy".as_ref(), &|| false)?;
+    /// let copy = Store::open(Options { dir: "/copy".into(), ..store.options().clone() })?;
+    /// assert!(copy.get(notes.id, b"a", None)?.is_some());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn checkpoint(&self, dir: &Path, is_cancelled: &dyn Fn() -> bool) -> Result<()> {
         self.kernel().checkpoint(dir, is_cancelled)
     }
 
     /// Numbers of the store as they are now.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// assert_eq!(store.metrics().visible_seq, 1);
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn metrics(&self) -> StoreMetrics {
         self.kernel().metrics()
     }
 
     /// Why the store is read-only, if it is.
+    ///
+    /// ```
+    /// # let (store, _) = firndb_engine::example::store()?;
+    /// assert!(store.read_only_cause().is_none());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn read_only_cause(&self) -> Option<Error> {
         self.kernel().failure.get().map(|cause| Error::clone(cause))
     }
@@ -477,6 +874,14 @@ impl Store {
     /// # Errors
     /// `ReadOnly` when writing had stopped: what was acknowledged before it was durable may be
     /// lost.
+    ///
+    /// ```
+    /// # use firndb_engine::Error;
+    /// # let (store, notes) = firndb_engine::example::store()?;
+    /// store.close()?;
+    /// assert!(matches!(store.get(notes.id, b"a", None), Err(Error::Closed)));
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
     pub fn close(&self) -> Result<()> {
         self.kernel().close()
     }

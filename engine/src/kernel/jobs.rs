@@ -192,7 +192,7 @@ impl Kernel {
                 restart_interval: options.restart_interval,
                 compression: keyspace.compression.unwrap_or(default),
                 filter_bits_per_key: options.filter_bits_per_key,
-                filter_kind: if is_bottom { self.options.filter_last } else { FilterKind::Bloom },
+                filter_kind: if is_bottom { options.filter_last } else { FilterKind::Bloom },
             },
             table_bytes_max: options.table_bytes_max,
             window_bytes: keyspace.policy.lock().window_bytes().unwrap_or(0),

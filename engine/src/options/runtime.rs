@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::{Durability, Options};
 use crate::compress::Compression;
+use crate::table::FilterKind;
 use crate::{Error, Result};
 
 /// Options that may change while the store is open, by [`crate::store::Store::set_options`].
@@ -22,7 +23,7 @@ use crate::{Error, Result};
 /// | `runs0_slow`, `runs0_hard`, `pending_bytes_slow`, `pending_bytes_hard` | at once |
 /// | `memtable_age_ms_max` | the next [`crate::store::Store::maintain`] |
 /// | `wal_bytes_max` | at once: memtables that pin more log are sealed |
-/// | `block_bytes`, `restart_interval`, `filter_bits_per_key`, `compression_upper`, `compression_last`, `table_bytes_max` | tables begun from then on; all kinds are read side by side |
+/// | `block_bytes`, `restart_interval`, `filter_bits_per_key`, `filter_last`, `compression_upper`, `compression_last`, `table_bytes_max` | tables begun from then on; all kinds are read side by side |
 /// | `cache_bytes` | at once: what is over is evicted, but for pinned indexes and filters |
 /// | `compactions_max`, `subcompactions_max` | the next job; running ones end |
 /// | `compaction_bytes_per_s` | the next read of a compaction |
@@ -50,6 +51,7 @@ pub struct RuntimeOptions {
     pub block_bytes: usize,
     pub restart_interval: usize,
     pub filter_bits_per_key: u32,
+    pub filter_last: FilterKind,
     pub cache_bytes: u64,
     pub compression_upper: Compression,
     pub compression_last: Compression,
@@ -77,6 +79,7 @@ impl RuntimeOptions {
             block_bytes: options.block_bytes,
             restart_interval: options.restart_interval,
             filter_bits_per_key: options.filter_bits_per_key,
+            filter_last: options.filter_last,
             cache_bytes: options.cache_bytes,
             compression_upper: options.compression_upper,
             compression_last: options.compression_last,
