@@ -27,13 +27,17 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-const CASES: [(&str, Compression); 2] =
-    [("table-v1.tbl", Compression::None), ("table-v1-zstd.tbl", Compression::Zstd(3))];
+const CASES: [(&str, Compression, FilterKind); 3] = [
+    ("table-v1.tbl", Compression::None, FilterKind::Bloom),
+    ("table-v1-zstd.tbl", Compression::Zstd(3), FilterKind::Bloom),
+    ("table-v1-fuse.tbl", Compression::None, FilterKind::Fuse),
+];
 
 #[test]
 fn tables_of_version_1_are_read() {
-    for (name, compression) in CASES {
-        let options = TableOptions { block_bytes: 1024, compression, ..TableOptions::default() };
+    for (name, compression, filter_kind) in CASES {
+        let how = TableOptions { block_bytes: 1024, ..TableOptions::default() };
+        let options = TableOptions { compression, filter_kind, ..how };
         let (fs, _) = build(&rows(), &options);
         let built = fs.bytes(&path()).unwrap();
         let golden_path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
