@@ -6,8 +6,8 @@
 //! something that was read is a conflict, and the transaction is refused.
 //!
 //! Steps of the comparison: all of the history but its newest chunk is compared under no lock; what
-//! is left, and what came in between, under the lock that gives batches their numbers. That is 64 KiB
-//! of keys as a rule. Nothing is read from memtables or tables.
+//! is left, and what came in between, under the lock that gives batches their numbers. That is
+//! 64 KiB of keys as a rule. Nothing is read from memtables or tables.
 //!
 //! Invariants:
 //! - a write that is not in the history is older than every open transaction, or older than what

@@ -1,7 +1,8 @@
 //! The jobs of the background: flush, compaction, the next log segment, unlinking.
 //!
-//! Order: a sync that a future waits for, which is short; then flushes (they free memory and log), then the log segment that writers will need,
-//! then unlinking, then compactions, which leave one worker free for the others.
+//! Order: a sync that a future waits for, which is short; then flushes (they free memory and log),
+//! then the log segment that writers will need, then unlinking, then compactions, which leave one
+//! worker free for the others.
 //!
 //! A job that fails leaves no output. On a full disk jobs wait and are tried again; any other
 //! failure is retried once, then the store becomes read-only with the cause. A failure of the log

@@ -23,18 +23,23 @@ use crate::{Error, Result};
 /// | `runs0_slow`, `runs0_hard`, `pending_bytes_slow`, `pending_bytes_hard` | at once |
 /// | `memtable_age_ms_max` | the next [`crate::store::Store::maintain`] |
 /// | `wal_bytes_max` | at once: memtables that pin more log are sealed |
-/// | `block_bytes`, `restart_interval`, `filter_bits_per_key`, `filter_last`, `compression_upper`, `compression_last`, `table_bytes_max` | tables begun from then on; all kinds are read side by side |
+/// | `block_bytes`, `restart_interval`, `table_bytes_max` | tables begun from then on |
+/// | `filter_bits_per_key`, `filter_last` | tables begun from then on |
+/// | `compression_upper`, `compression_last` | tables begun from then on |
 /// | `cache_bytes` | at once: what is over is evicted, but for pinned indexes and filters |
 /// | `compactions_max`, `subcompactions_max` | the next job; running ones end |
 /// | `compaction_bytes_per_s` | the next read of a compaction |
 /// | `transaction_history_bytes` | the next write while a transaction is open |
 ///
+/// Tables written before stay as they are: all kinds are read side by side.
+///
 /// Changed by calls of their own: the policy of a keyspace ([`crate::store::Store::set_policy`]).
 ///
 /// Not while the store is open: `dir`, `fs`, `clock`, `budget`, `hooks` (what readers and jobs hold
 /// rests on them), `background` (threads), `memtable` and `wal_segment_bytes` (memtables and
-/// segments in use), `files_open_max` (a table of fixed size), `policy` (keyspaces took it when they
-/// were opened), `batch_bytes_max`, `key_bytes_max`, `keyspaces_max` (writers were promised them).
+/// segments in use), `files_open_max` (a table of fixed size), `policy` (keyspaces took it when
+/// they were opened), `batch_bytes_max`, `key_bytes_max`, `keyspaces_max` (writers were promised
+/// them).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[expect(missing_docs, reason = "each is that of `Options` of the same name")]
 pub struct RuntimeOptions {

@@ -1,8 +1,8 @@
 //! Who waits for the disk without a thread: wakers, by the place in the log that they wait for.
 //!
-//! Steps of one that waits: look how far the disk is; enter; look again. Steps of whoever syncs: say
-//! how far the disk is; take out all up to there; wake them. Whichever comes first, the other one
-//! sees it.
+//! Steps of one that waits: look how far the disk is; enter; look again. Steps of whoever syncs:
+//! say how far the disk is; take out all up to there; wake them. Whichever comes first, the other
+//! one sees it.
 
 use std::collections::BTreeMap;
 use std::task::Waker;
