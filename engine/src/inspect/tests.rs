@@ -12,7 +12,7 @@ use crate::fs::sim::{CrashMode, DirOrder, Keep, Rng, SimFs};
 use crate::hooks::Plain;
 use crate::key::{Kind, Seq};
 use crate::keyspace::Keyspace;
-use crate::options::{Background, KeyspaceOptions, Options};
+use crate::options::{Background, Durability, KeyspaceOptions, Options};
 use crate::store::{ScanOptions, Store, WriteOptions};
 use crate::wal::salvage::{Salvage, salvage};
 
@@ -186,6 +186,47 @@ fn a_missing_segment_costs_its_own_records() {
         assert_eq!(lost, [(gone.number, 0)]);
         assert_eq!(contents(&sim), state_of(&left));
     }
+}
+
+#[test]
+fn what_a_recovery_cut_is_not_brought_back() {
+    let sim = SimFs::new(1);
+    let store = Store::open(options(&shared(&sim))).unwrap();
+    let box_ = store.create_keyspace("kv/box", KeyspaceOptions::default()).unwrap();
+    let unsynced = WriteOptions { durability: Some(Durability::Os) };
+    for n in 0..5 {
+        let mut batch = WriteBatch::new();
+        batch.put(box_.id, format!("old{n}").as_bytes(), b"value");
+        drop(store.write(&batch, unsynced).unwrap());
+    }
+    let killed = sim.crash(KILLED, 1);
+    drop(store);
+    let mut records = Vec::new();
+    looked_at(&killed, &mut |record| records.push((record.segment, record.offset)));
+    let (segment, offset) = records[2];
+    killed.flip_bit(&log::segment_path(Path::new(DIR), segment), offset + 40, 1);
+
+    // The third is cut, and with it the two behind it, whole as they are; their numbers come again.
+    let store = Store::open(options(&shared(&killed))).unwrap();
+    let box_ = store.keyspace("kv/box").unwrap();
+    for n in 0..3 {
+        put(&store, &box_, &format!("new{n}"), "value");
+    }
+    let again = killed.crash(SYNCED, 1);
+    drop(store);
+    let mut firsts = BTreeMap::new();
+    looked_at(&again, &mut |record| {
+        firsts.entry(record.seq).or_insert(record.segment);
+    });
+    assert!(firsts.len() >= 5, "old and new records are there");
+    let mut records = Vec::new();
+    looked_at(&again, &mut |record| records.push((record.segment, record.offset, record.seq)));
+    let (segment, offset, _) = records.iter().rev().find(|(.., seq)| *seq == 3).copied().unwrap();
+    again.flip_bit(&log::segment_path(Path::new(DIR), segment), offset + 40, 1);
+    let done = salvaged(&again, false);
+    assert_eq!(done.lost.len(), 1, "{done:?}");
+    let keys: Vec<_> = contents(&again).into_keys().collect();
+    assert_eq!(keys, ["new1", "new2", "old0", "old1"]);
 }
 
 #[test]
