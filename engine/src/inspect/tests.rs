@@ -302,7 +302,7 @@ fn range_deletes_that_cover_a_key_are_found() {
         batch.delete_range(box_.id, start, end);
         drop(store.write(&batch, WriteOptions::default()).unwrap());
     };
-    delete(b"a", b"z");
+    delete(b"b", b"z");
     store.flush(None).unwrap();
     delete(b"k", b"l");
     delete(b"a", b"k");

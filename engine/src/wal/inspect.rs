@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 
 use super::reader::{Replay, ReplayOptions, replay};
 use super::segment::{
-    FORMAT_VERSION, HEADER_BYTES, HeaderError, RECORD_HEADER_BYTES, RecordCrc, RecordHeader,
-    RecordKind, SegmentHeader, chain, chain_start, file_name, file_number, record_bytes,
+    FORMAT_VERSION, HEADER_BYTES, HeaderError, Previous, RECORD_HEADER_BYTES, RecordCrc,
+    RecordHeader, RecordKind, SegmentHeader, chain, chain_start, file_name, file_number,
+    record_bytes,
 };
+use super::source::SegmentFile;
 use crate::coding;
 use crate::fs::{Fs, read_all};
 use crate::key::{FileNumber, Seq};
@@ -131,7 +133,8 @@ impl LogReport {
 
 /// Reads the log in `dir`. `store_id` is that of the manifest; without one the first header that is
 /// whole gives it. Segments below `from` are obsolete. `visit` sees every whole record of every
-/// segment, in the order of segments and offsets.
+/// segment, in the order of segments and offsets, but for what lies behind the end that a later
+/// segment says this one had: a recovery cut it, and its numbers were given out again.
 ///
 /// # Errors
 /// I/O, and what `visit` answers. Damage is in the report.
@@ -143,14 +146,17 @@ pub fn report(
     visit: &mut dyn FnMut(RecordView<'_>) -> Result<()>,
 ) -> Result<LogReport> {
     let numbers = segments(fs, dir)?;
-    let store_id = match store_id {
-        Some(store_id) => Some(store_id),
-        None => first_store_id(fs, dir, &numbers)?,
-    };
+    let mut headers = Vec::with_capacity(numbers.len());
+    for number in &numbers {
+        headers.extend(SegmentFile::open(fs, dir, *number).ok().and_then(|file| file.header.ok()));
+    }
+    let store_id = store_id.or(headers.first().map(|header| header.store_id));
+    let links: Vec<_> = headers.iter().filter_map(|header| header.previous).map(link).collect();
     let mut segments = Vec::with_capacity(numbers.len());
     for number in numbers {
+        let sealed = links.iter().rev().find(|link| link.number == number).copied();
         let file = SegmentBytes::read(fs, dir, number)?;
-        segments.push(file.scan(store_id, visit)?);
+        segments.push(file.scan(store_id, sealed, visit)?);
     }
     let verdict = match store_id {
         Some(store_id) => {
@@ -170,15 +176,6 @@ pub fn segments(fs: &dyn Fs, dir: &Path) -> Result<Vec<FileNumber>> {
     let mut numbers: Vec<_> = names.iter().filter_map(|name| file_number(name)).collect();
     numbers.sort();
     Ok(numbers)
-}
-
-fn first_store_id(fs: &dyn Fs, dir: &Path, numbers: &[FileNumber]) -> Result<Option<u128>> {
-    for number in numbers {
-        if let Ok(header) = SegmentBytes::read(fs, dir, *number)?.header() {
-            return Ok(Some(header.store_id));
-        }
-    }
-    Ok(None)
 }
 
 /// A segment in memory.
@@ -212,6 +209,7 @@ impl SegmentBytes {
     fn scan(
         &self,
         store_id: Option<u128>,
+        sealed: Option<SegmentLink>,
         visit: &mut dyn FnMut(RecordView<'_>) -> Result<()>,
     ) -> Result<SegmentReport> {
         let header = self.header();
@@ -220,12 +218,8 @@ impl SegmentBytes {
             number: self.number,
             file_bytes: self.bytes.len() as u64,
             state: SegmentState::Whole,
-            previous: previous.map(|p| SegmentLink {
-                number: p.number,
-                bytes: p.bytes,
-                chain: p.chain,
-            }),
-            sealed: None,
+            previous: previous.map(link),
+            sealed,
             records: 0,
             end_bytes: HEADER_BYTES,
             first_seq: None,
@@ -251,7 +245,9 @@ impl SegmentBytes {
         let crc = RecordCrc::new(store_id, self.number);
         let mut at = HEADER_BYTES;
         let mut bad: Option<(u64, &'static str)> = None;
-        while at < report.file_bytes {
+        let sealed_bytes = report.sealed.map_or(u64::MAX, |sealed| sealed.bytes);
+        let upto = sealed_bytes.min(report.file_bytes);
+        while at < upto {
             match record_at(&self.bytes, at, &crc) {
                 Err(reason) => {
                     bad.get_or_insert((at, reason));
@@ -280,7 +276,8 @@ impl SegmentBytes {
                 }
             }
         }
-        let end = self.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
+        let bytes = &self.bytes[..upto as usize];
+        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
         if end > report.end_bytes {
             let (offset, reason) = bad.unwrap_or((report.end_bytes, "no record"));
             report.tail = Some(Gap::new(offset, end.saturating_sub(offset), reason));
@@ -367,11 +364,14 @@ impl SegmentReport {
     }
 }
 
+fn link(previous: Previous) -> SegmentLink {
+    let Previous { number, bytes, chain } = previous;
+    SegmentLink { number, bytes, chain }
+}
+
 /// Gives every segment its state.
 fn judge(segments: &mut [SegmentReport], from: FileNumber, verdict: &Result<Replay>) {
-    let links: Vec<_> = segments.iter().filter_map(|segment| segment.previous).collect();
     for segment in segments.iter_mut() {
-        segment.sealed = links.iter().rev().find(|link| link.number == segment.number).copied();
         let refused = match verdict {
             Err(Error::Corrupt { path, offset_bytes, reason })
                 if path.ends_with(file_name(segment.number)) =>

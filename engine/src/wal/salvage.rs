@@ -97,9 +97,8 @@ pub fn salvage(
     }
     let mut kept = BTreeMap::new();
     for segment in log.segments.iter().filter(|segment| segment.number >= from) {
-        let end = segment.sealed.map_or(u64::MAX, |sealed| sealed.bytes);
         for (seq, place, is_seal) in found.remove(&segment.number).unwrap_or_default() {
-            if !is_seal && place.offset < end {
+            if !is_seal {
                 kept.entry(seq).or_insert(place);
             }
         }
