@@ -6,6 +6,8 @@
 //! POST /kv/{keyspace}/_batch              {"operations":[{"op":"put","key":K,"value":V},..]}
 //! ```
 //!
+//! `PUT ..?ttl=60s`, or the header `X-TTL`, lets the value go by itself after that time.
+//!
 //! A value has a tag (`ETag`), which every write changes; `If-Match` and `If-None-Match` make a
 //! request depend on it ([`condition`]).
 //!
@@ -24,11 +26,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use firndb::engine::budget::Budget;
 use firndb::engine::clock::Clock;
+use firndb::engine::expiry::now_ms;
 use firndb::engine::histogram::Histogram;
 use firndb::engine::store::Store;
 use firndb::ingest::body::{self, BodyError, Limits};
@@ -38,6 +41,10 @@ use percent_encoding::percent_decode_str;
 
 use self::condition::{Condition, Version, failed_condition, tag_header, version_at};
 use self::write::{Change, write};
+use crate::config::value::duration_ns;
+
+/// How long a value lives, where the parameter `ttl` does not say it.
+const X_TTL: HeaderName = HeaderName::from_static("x-ttl");
 
 /// The operations, in metric order.
 pub const OPERATIONS: [&str; 5] = ["get", "put", "delete", "scan", "batch"];
@@ -97,6 +104,29 @@ fn entry_of(uri: &Uri) -> Result<(String, Vec<u8>), ErrorAnswer> {
         return Err(bad("the name of a keyspace has 1 to 255 bytes, none of them control"));
     }
     Ok((format!("kv/{name}"), percent_decode_str(key).collect()))
+}
+
+/// When a value goes that is put now, if it says so; the parameter counts before the header.
+fn expiry(query: &str, headers: &HeaderMap, clock: &dyn Clock) -> Result<Option<u64>, ErrorAnswer> {
+    let mut ttl = None;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("ttl", text)) => ttl = Some(percent_decode_str(text).decode_utf8_lossy()),
+            _ => return Err(bad(format!("unknown parameter {pair:?}"))),
+        }
+    }
+    if let Some(text) = headers.get(&X_TTL).filter(|_| ttl.is_none()) {
+        ttl = Some(text.to_str().map_err(|_| bad("X-TTL is not text"))?.into());
+    }
+    ttl.map(|ttl| expiry_of(&ttl, clock)).transpose()
+}
+
+/// The moment that lies `ttl` from now, in milliseconds.
+fn expiry_of(ttl: &str, clock: &dyn Clock) -> Result<u64, ErrorAnswer> {
+    let ns = duration_ns(ttl).filter(|ns| *ns > 0);
+    let ns =
+        ns.ok_or_else(|| bad(format!("ttl {ttl:?}: expected a time like 500ms, 60s or 7d")))?;
+    Ok(now_ms(clock).saturating_add(ns.div_ceil(1_000_000)))
 }
 
 fn bad(message: impl Into<String>) -> ErrorAnswer {
@@ -181,7 +211,8 @@ async fn put(State(state): Shared, uri: Uri, headers: HeaderMap, body: Body) -> 
     blocking(state, PUT, move |state| {
         let (name, key) = entry_of(&uri)?;
         let (value, condition) = (Some(value.bytes.to_vec()), Condition::of(&headers)?);
-        write(&state.store, &name, &[Change { key, value, condition }])
+        let expires_at_ms = expiry(uri.query().unwrap_or_default(), &headers, &*state.clock)?;
+        write(&state.store, &name, &[Change { key, value, expires_at_ms, condition }])
     })
     .await
 }
@@ -190,7 +221,7 @@ async fn remove(State(state): Shared, uri: Uri, headers: HeaderMap) -> Response 
     blocking(state, DELETE, move |state| {
         let (name, key) = entry_of(&uri)?;
         let (value, condition) = (None, Condition::of(&headers)?);
-        write(&state.store, &name, &[Change { key, value, condition }])
+        write(&state.store, &name, &[Change { key, value, expires_at_ms: None, condition }])
     })
     .await
 }

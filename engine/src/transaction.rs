@@ -148,6 +148,24 @@ impl Transaction {
         Ok(())
     }
 
+    /// Sets `key` to `value` until `expires_at_ms`, in milliseconds since the Unix epoch. The
+    /// transaction itself sees the value until its end.
+    ///
+    /// # Errors
+    /// As [`Transaction::put`].
+    pub fn put_with_ttl(
+        &mut self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        value: &[u8],
+        expires_at_ms: u64,
+    ) -> Result<()> {
+        let op = Op { kind: Kind::Put, key, value };
+        self.check(keyspace, &op)?;
+        self.writes.put_with_ttl(keyspace, key, value, expires_at_ms);
+        Ok(())
+    }
+
     /// Removes `key`.
     ///
     /// # Errors

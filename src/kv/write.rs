@@ -26,6 +26,8 @@ pub(super) struct Change {
     pub key: Vec<u8>,
     /// The new value; `None`: none.
     pub value: Option<Vec<u8>>,
+    /// When the value goes by itself, in milliseconds since the Unix epoch.
+    pub expires_at_ms: Option<u64>,
     pub condition: Condition,
 }
 
@@ -68,10 +70,11 @@ fn check(
 
 fn at_once(store: &Store, keyspace: &Keyspace, changes: &[Change]) -> engine::Result<Seq> {
     let mut batch = WriteBatch::new();
-    for Change { key, value, .. } in changes {
-        match value {
-            Some(value) => batch.put(keyspace.id, key, value),
-            None => batch.delete(keyspace.id, key),
+    for Change { key, value, expires_at_ms, .. } in changes {
+        match (value, expires_at_ms) {
+            (Some(value), Some(moment)) => batch.put_with_ttl(keyspace.id, key, value, *moment),
+            (Some(value), None) => batch.put(keyspace.id, key, value),
+            (None, _) => batch.delete(keyspace.id, key),
         }
     }
     store.write(&batch, WriteOptions::default()).map(|commit| commit.seq())
@@ -90,10 +93,13 @@ fn under_conditions(
             let now = version_at(store, keyspace.id, key, Some(transaction.snapshot()));
             Ok(now.map_err(failed)?.map(|version| version.seq))
         })?;
-        for Change { key, value, .. } in changes {
-            let done = match value {
-                Some(value) => transaction.put(keyspace.id, key, value),
-                None => transaction.delete(keyspace.id, key),
+        for Change { key, value, expires_at_ms, .. } in changes {
+            let done = match (value, expires_at_ms) {
+                (Some(value), Some(moment)) => {
+                    transaction.put_with_ttl(keyspace.id, key, value, *moment)
+                }
+                (Some(value), None) => transaction.put(keyspace.id, key, value),
+                (None, _) => transaction.delete(keyspace.id, key),
             };
             done.map_err(failed)?;
         }

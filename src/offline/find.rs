@@ -1,11 +1,14 @@
 //! `firndb find`: every version of a key, wherever in the folder it lies.
 
 use clap::Args;
+use firndb::engine::expiry::{EXPIRY_BYTES, expires_at_ms};
 use firndb::engine::inspect::{self, Place};
+use firndb::engine::key::Kind;
 
 use super::{FolderArgs, refused};
 use crate::cli::{Exit, complain};
 use crate::output::{Answer, Cell, OutputArgs, Rows, bytes_of, hex_of, shown, shown_cut};
+use crate::status::time_of;
 
 /// Bytes of a value that are shown in a table unless all are asked for.
 const VALUE_BYTES_SHOWN: usize = 64;
@@ -57,10 +60,8 @@ pub fn run(args: &FindArgs) -> Exit {
             Place::Manifest => "manifest".to_owned(),
             Place::Table { level } => format!("L{level}"),
         };
-        let value = match args.whole {
-            true => shown(&found.value),
-            false => shown_cut(&found.value, VALUE_BYTES_SHOWN),
-        };
+        let max = (!args.whole).then_some(VALUE_BYTES_SHOWN);
+        let value = value_text(found.kind, &found.value, max);
         rows.push(vec![
             Cell::Number(found.seq),
             Cell::Text(found.keyspace_name.to_string()),
@@ -90,8 +91,21 @@ pub fn run(args: &FindArgs) -> Exit {
     if count == 0 { Exit::Failed } else { Exit::Done }
 }
 
+/// A value as it is shown: the moment at which it expires stands in front of it.
+pub fn value_text(kind: Kind, value: &[u8], max: Option<usize>) -> String {
+    let cut = |value: &[u8]| max.map_or_else(|| shown(value), |max| shown_cut(value, max));
+    match kind {
+        Kind::PutUntil if value.len() >= EXPIRY_BYTES => {
+            let moment = i64::try_from(expires_at_ms(value)).unwrap_or(i64::MAX);
+            let until = time_of(moment.saturating_mul(1_000_000));
+            format!("until {until}: {}", cut(&value[EXPIRY_BYTES..]))
+        }
+        _ => cut(value),
+    }
+}
+
 /// A kind of entry in lower case.
-pub fn kind_name(kind: firndb::engine::key::Kind) -> String {
+pub fn kind_name(kind: Kind) -> String {
     let mut out = String::new();
     for letter in format!("{kind:?}").chars() {
         if letter.is_uppercase() && !out.is_empty() {

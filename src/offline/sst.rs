@@ -10,10 +10,10 @@ use firndb::engine::fs::real::RealFs;
 use firndb::engine::inspect;
 use firndb::engine::table::{Table, TableBlock};
 
-use super::find::kind_name;
+use super::find::{kind_name, value_text};
 use super::refused;
 use crate::cli::{Exit, complain};
-use crate::output::{Answer, Cell, OutputArgs, Rows, bytes_of, shown, shown_cut};
+use crate::output::{Answer, Cell, OutputArgs, Rows, bytes_of};
 
 /// Bytes of a value that are shown unless all are asked for.
 const VALUE_BYTES_SHOWN: usize = 64;
@@ -229,10 +229,8 @@ fn push_entries(
         if args.limit > 0 && rows.len() >= args.limit {
             return;
         }
-        let value = match args.whole {
-            true => shown(&entry.value),
-            false => shown_cut(&entry.value, VALUE_BYTES_SHOWN),
-        };
+        let max = (!args.whole).then_some(VALUE_BYTES_SHOWN);
+        let value = value_text(entry.kind, &entry.value, max);
         rows.push(vec![
             name_of(path),
             Cell::Number(block.offset),

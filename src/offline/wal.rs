@@ -14,10 +14,10 @@ use firndb::engine::inspect::manifest;
 use firndb::engine::key::{FileNumber, KeyspaceId};
 use firndb::engine::{Error, Result};
 
-use super::find::kind_name;
+use super::find::{kind_name, value_text};
 use super::{Folder, FolderArgs, refused};
 use crate::cli::{Exit, complain};
-use crate::output::{Answer, Cell, OutputArgs, Rows, shown, shown_cut};
+use crate::output::{Answer, Cell, OutputArgs, Rows};
 
 /// Bytes of a value that are shown unless all are asked for.
 const VALUE_BYTES_SHOWN: usize = 64;
@@ -308,10 +308,8 @@ fn push_operations(
         if args.keyspace.as_ref().is_some_and(|keyspace| *keyspace != name) {
             continue;
         }
-        let value = match args.whole {
-            true => shown(op.value),
-            false => shown_cut(op.value, VALUE_BYTES_SHOWN),
-        };
+        let max = (!args.whole).then_some(VALUE_BYTES_SHOWN);
+        let value = value_text(op.kind, op.value, max);
         place(rows, name, kind_name(op.kind), op.key.into(), value.into());
     }
     Ok(())

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 
+use super::commands::{firndb, outcome, path};
 use super::server::Server;
 
 /// Status and tag of a request.
@@ -146,4 +147,41 @@ fn of_writers_with_one_condition_one_wins() {
         });
         assert_eq!(wins, [204, 412, 412, 412], "round {round}");
     }
+}
+
+#[test]
+fn values_go_by_themselves() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let put = |key: &str, headers: &[(&str, &str)]| {
+        let answer = server.send("PUT", &format!("/kv/box/{key}"), headers, b"value");
+        assert!(matches!(answer.status, 204 | 400 | 412), "{key}: {}", answer.text());
+        answer.status
+    };
+    // One millisecond is over when the next request is answered, or the one after it.
+    let is_gone = |key: &str| (0..).any(|_| server.get(&format!("/kv/box/{key}")).status == 404);
+    assert_eq!(put("short?ttl=1ms", &[]), 204);
+    assert_eq!(put("header", &[("X-TTL", "1ms")]), 204);
+    assert_eq!(put("first?ttl=1ms", &[("If-None-Match", "*")]), 204);
+    for key in ["short", "header", "first"] {
+        assert!(is_gone(key), "{key}");
+    }
+    assert_eq!(put("first?ttl=7d", &[("If-None-Match", "*")]), 204, "what is gone is not there");
+    assert_eq!(put("first?ttl=7d", &[("If-None-Match", "*")]), 412);
+    assert_eq!(server.get("/kv/box/first").body, b"value");
+    let batch = br#"{"operations":[{"op":"put","key":"a","value":"YQ==","ttl":"1ms"},
+                                   {"op":"put","key":"b","value":"Yg==","ttl":"7d"}]}"#;
+    assert_eq!(server.post("/kv/box/_batch", batch).status, 204);
+    assert!(is_gone("a"));
+    let page = server.get("/kv/box").json();
+    let entries = page["entries"].as_array().expect("entries").iter();
+    let keys: Vec<_> = entries.map(|entry| entry["key"].as_str()).collect();
+    assert_eq!(keys, [Some("b"), Some("first")]);
+    for wrong in ["k?ttl=soon", "k?ttl=0s", "k?ttl=", "k?tll=1s"] {
+        assert_eq!(put(wrong, &[]), 400, "{wrong}");
+    }
+    assert_eq!(server.stop(), Some(0));
+    let args = ["find", "b", path(dir.path()), "--keyspace", "kv/box"];
+    let (code, out, err) = outcome(&firndb(&args, ""));
+    assert_eq!((code, out.contains("until 2")), (Some(0), true), "{out}{err}");
 }

@@ -311,3 +311,27 @@ fn transfers_by_threads_keep_the_total() {
     drop(transaction);
     assert_eq!(store.options().budget.held_bytes(crate::budget::Share::Memtables), 0);
 }
+
+#[test]
+fn puts_of_a_transaction_expire() {
+    let clock = Arc::new(ManualClock::at(1_000_000_000));
+    let store = Store::open(Options { clock: clock.clone(), ..options() }).unwrap();
+    let box_ = store.create_keyspace("box", KeyspaceOptions::default()).unwrap().id;
+    let mut transaction = store.transaction().unwrap();
+    for key in ["short", "kept", "removed", "cut"] {
+        transaction.put_with_ttl(box_, key.as_bytes(), b"value", 2000).unwrap();
+    }
+    transaction.put(box_, b"kept", b"for ever").unwrap();
+    transaction.delete(box_, b"removed").unwrap();
+    transaction.delete_range(box_, b"cut", b"cuu").unwrap();
+    assert_eq!(get(&transaction, box_, "short").as_deref(), Some("value"));
+    assert!(commit(transaction));
+    let all = |store: &Store| {
+        ["short", "kept", "removed", "cut"]
+            .map(|key| text(store.get(box_, key.as_bytes(), None).unwrap()))
+    };
+    let value = |text: &str| Some(text.to_owned());
+    assert_eq!(all(&store), [value("value"), value("for ever"), None, None]);
+    clock.advance_ns(1_000_000_000);
+    assert_eq!(all(&store), [None, value("for ever"), None, None]);
+}

@@ -31,6 +31,8 @@ pub(super) type Changes = BTreeMap<Box<[u8]>, Change>;
 #[derive(Debug, Default)]
 pub(super) struct Own {
     pub changes: Changes,
+    /// When puts among them expire, in milliseconds since the Unix epoch.
+    expiries: BTreeMap<Box<[u8]>, u64>,
     /// Keys that were deleted by the range, and since then are gone unless changed.
     pub deleted: KeyRanges,
 }
@@ -66,13 +68,28 @@ impl Writes {
         self.set(keyspace, key, Change::Put(Value::copy(value)), value.len());
     }
 
+    /// Operands merged onto it later in the transaction expire with it, as in a batch.
+    pub fn put_with_ttl(
+        &mut self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        value: &[u8],
+        expires_at_ms: u64,
+    ) {
+        self.put(keyspace, key, value);
+        let own = self.keyspaces.entry(keyspace).or_default();
+        own.expiries.insert(key.into(), expires_at_ms);
+    }
+
     pub fn delete(&mut self, keyspace: KeyspaceId, key: &[u8]) {
         self.set(keyspace, key, Change::Delete, 0);
     }
 
     fn set(&mut self, keyspace: KeyspaceId, key: &[u8], change: Change, value_bytes: usize) {
         self.bytes += (key.len() + value_bytes) as u64;
-        self.keyspaces.entry(keyspace).or_default().changes.insert(key.into(), change);
+        let own = self.keyspaces.entry(keyspace).or_default();
+        own.changes.insert(key.into(), change);
+        own.expiries.remove(key);
     }
 
     pub fn delete_range(&mut self, keyspace: KeyspaceId, start: &[u8], end: &[u8]) {
@@ -82,6 +99,7 @@ impl Writes {
         let gone = own.changes.range::<[u8], _>(inside).map(|(key, _)| key.clone());
         for key in gone.collect::<Vec<_>>() {
             own.changes.remove(&key);
+            own.expiries.remove(&key);
         }
         own.deleted.insert(Bounds { lower: Some(start.to_vec()), upper: Some(end.to_vec()) });
     }
@@ -94,7 +112,7 @@ impl Writes {
         operand: &[u8],
     ) -> Result<()> {
         self.bytes += (key.len() + operand.len()) as u64;
-        let Own { changes, deleted } = self.keyspaces.entry(keyspace).or_default();
+        let Own { changes, deleted, .. } = self.keyspaces.entry(keyspace).or_default();
         let operand = Value::copy(operand);
         match changes.get_mut(key) {
             Some(Change::Merge(operands)) => operands.push(operand),
@@ -131,7 +149,10 @@ impl Writes {
             }
             for (key, change) in own.changes {
                 match change {
-                    Change::Put(value) => batch.put(keyspace, &key, &value),
+                    Change::Put(value) => match own.expiries.get(&key) {
+                        Some(moment) => batch.put_with_ttl(keyspace, &key, &value, *moment),
+                        None => batch.put(keyspace, &key, &value),
+                    },
                     Change::Delete => batch.delete(keyspace, &key),
                     Change::Merge(operands) => {
                         operands.iter().for_each(|operand| batch.merge(keyspace, &key, operand));

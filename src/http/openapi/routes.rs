@@ -278,7 +278,7 @@ const KV: &[Operation] = &[
         path: "/kv/{keyspace}/_batch",
         tag: "kv",
         summary: "Puts and deletes, together or not at all.",
-        body: Some((JSON, "operations: op, key, value in base64, if_match, if_none_match.")),
+        body: Some((JSON, "operations: op, key, value (base64), ttl, if_match, if_none_match.")),
         answers: &[(204, "", "Done."), (412, JSON, "A condition does not hold; nothing is done.")],
         ..PLAIN
     },
@@ -299,13 +299,13 @@ const KV: &[Operation] = &[
         path: "/kv/{keyspace}/{key}",
         tag: "kv",
         summary: "Set the value of a key.",
+        query: &[("ttl", false, "Time after which it goes by itself: 500ms, 60s, 7d.")],
         headers: CONDITIONS,
         body: Some((OCTETS, "The value.")),
         answers: &[
             (204, "", "Set; ETag is its new tag."),
             (412, JSON, "The condition does not hold."),
         ],
-        ..PLAIN
     },
     Operation {
         method: "delete",
