@@ -42,8 +42,8 @@ impl ArenaMemtable {
     }
 }
 
-/// Links of the next node: one in four has one more. Drawn from where the arena is, so that the same
-/// history gives the same list, and from the key, so that threads draw apart.
+/// Links of the next node: one in four has one more. Drawn from where the arena is, so that the
+/// same history gives the same list, and from the key, so that threads draw apart.
 fn height(key_hash: u64, arena_bytes: usize) -> usize {
     let mut drawn = key_hash ^ (arena_bytes as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     drawn = (drawn ^ drawn >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);

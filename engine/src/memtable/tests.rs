@@ -253,7 +253,8 @@ proptest! {
                 prop_assert_eq!(cursor.valid(), at > 0);
                 if at > 0 {
                     prop_assert_eq!(cursor.value(), &expected[at - 1].3[..]);
-                    prop_assert_eq!((cursor.key(), cursor.seq()), (&expected[at - 1].0[..], expected[at - 1].1));
+                    let (key, seq, ..) = &expected[at - 1];
+                    prop_assert_eq!((cursor.key(), cursor.seq()), (&key[..], *seq));
                 }
                 let of_key = expected[at..].iter().take_while(|entry| entry.0 == *key);
                 let seen: Vec<_> = of_key

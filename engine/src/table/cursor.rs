@@ -1,8 +1,8 @@
 //! Walks a table both ways: a cursor in the index, and one in the data block it points at.
 //!
-//! A reader that fills the cache takes blocks one by one through it, and hints the file system, more
-//! each time, once it is seen to go forward. A job that reads a table once takes a window of the file at a time
-//! (blocks and the bodies between them) and leaves the cache as it is.
+//! A reader that fills the cache takes blocks one by one through it, and hints the file system,
+//! more each time, once it is seen to go forward. A job that reads a table once takes a window of
+//! the file at a time (blocks and the bodies between them) and leaves the cache as it is.
 
 use std::sync::Arc;
 

@@ -5,15 +5,15 @@
 //! large   -> [ one allocation ] -> ... -> null                           before, up to 2 MiB
 //! ```
 //!
-//! A thread takes its piece of the current block by adding to `used`: pieces are disjoint. Who finds
-//! the block full makes the next one and swaps it in; of several that do, one wins and the others
-//! free theirs. What would waste more than a quarter of a block gets a block of its own.
+//! A thread takes its piece of the current block by adding to `used`: pieces are disjoint. Who
+//! finds the block full makes the next one and swaps it in; of several that do, one wins and the
+//! others free theirs. What would waste more than a quarter of a block gets a block of its own.
 //!
-//! On `unsafe`. A block is leaked into a raw pointer when it is made, as is its memory. It is reachable from exactly
-//! one of the two lists or, before that, by its maker alone; it leaves neither list before the
-//! [`Bump`] is dropped, when nobody holds a piece any more: pieces are used by [`super::list`]
-//! alone, which owns the `Bump` and frees it last. `previous` is set before the block is published
-//! by a release, and never changes after.
+//! On `unsafe`. A block is leaked into a raw pointer when it is made, as is its memory. It
+//! is reachable from exactly one of the two lists or, before that, by its maker alone; it leaves
+//! neither list before the [`Bump`] is dropped, when nobody holds a piece any more: pieces
+//! are used by [`super::list`] alone, which owns the `Bump` and frees it last. `previous` is set
+//! before the block is published by a release, and never changes after.
 
 use std::alloc::Layout;
 use std::ptr::{NonNull, null_mut};

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! `head` is the first bytes of the key as a number, where most comparisons end (see `heads.rs`);
-//! `tag` is the sequence number and the kind; `lens` are those of key and value, and whether there is
-//! a head. Link `i` points to the next node that has a link `i`.
+//! `tag` is the sequence number and the kind; `lens` are those of key and value, and whether there
+//! is a head. Link `i` points to the next node that has a link `i`.
 //!
 //! Order: key ascending, sequence number descending; of equal ones the one inserted last comes
 //! first, since an insert goes before all that are not less. Whoever inserts equal ones (the

@@ -1,7 +1,7 @@
 //! Every interleaving of small cases, and every order in which threads may see each other's writes.
 //!
-//! The model checker fails where a node's content can be read before its writing is visible, and the
-//! assertions where the list is out of order, loses a node or shows one half made.
+//! The model checker fails where a node's content can be read before its writing is visible, and
+//! the assertions where the list is out of order, loses a node or shows one half made.
 
 use super::super::atomics::model::Model;
 use super::*;
