@@ -42,7 +42,8 @@ const FILL_BYTES: usize = 1 << 20;
 
 /// A segment is worth filling ahead of time when no more than this is written between syncs:
 /// filling writes every byte of the log twice, and small writes into a filled file cost more (the
-/// page cache holds what was written at once as one large page). A log that is not synced gains nothing.
+/// page cache holds what was written at once as one large page). A log that is not synced gains
+/// nothing.
 const PREPARE_SYNC_BYTES: u64 = 64 << 10;
 
 /// Times a leader lets others append before it writes.
