@@ -114,3 +114,34 @@ impl Schedule {
         *count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hooks::Plain;
+    use crate::keyspace::Keyspace;
+    use crate::levels::Version;
+    use crate::options::Policy;
+
+    fn keyspace(id: u32) -> Arc<KeyspaceState> {
+        let keyspace = Keyspace { id: KeyspaceId(id), name: format!("kv/{id}").into() };
+        let hooks = Arc::new(Plain::new());
+        KeyspaceState::new(keyspace, hooks, None, Policy::default(), Version::default())
+    }
+
+    #[test]
+    fn what_was_flushed_is_looked_at_first_and_everything_once() {
+        let mut schedule = Schedule::default();
+        let [a, b, c] = [1, 2, 3].map(keyspace);
+        schedule.compaction_due(&a);
+        schedule.compaction_due(&b);
+        schedule.compaction_due(&a);
+        schedule.compaction_due_after_flush(&c);
+        schedule.compaction_due_after_flush(&b);
+        let mut order = Vec::new();
+        while let Some(keyspace) = schedule.take_candidate() {
+            order.push(keyspace.id.0);
+        }
+        assert_eq!(order, [3, 2, 1, 2], "flushed first; once in each queue");
+    }
+}

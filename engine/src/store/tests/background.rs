@@ -262,3 +262,34 @@ fn amplification_is_what_was_written_over_what_was_asked_for() {
     assert_eq!(read.seek(), (read.seeks > 0).then_some(1.0));
     assert!(read.get().unwrap() <= 1.0);
 }
+
+/// A compaction that is held on the only worker does not hold flushes.
+#[test]
+fn flushes_go_first_where_there_is_one_worker() {
+    let mut options = options(&sim());
+    options.background = Background::Threads(1);
+    options.clock = Arc::new(ManualClock::at(1));
+    options.subcompactions_max = 1;
+    options.compaction_bytes_per_s = 1;
+    (options.memtable_bytes_max, options.memtable_bytes_hard) = (8 << 20, 64 << 20);
+    options.policy =
+        Policy::Leveled(crate::options::Leveled { runs0_trigger: 2, ..Default::default() });
+    let store = Store::open(options).unwrap();
+    let keyspace = store.create_keyspace("kv/a", KeyspaceOptions::default()).unwrap();
+    for _ in 0..2 {
+        fill(&store, &keyspace, 0..2000, 1000);
+        store.flush(None).unwrap();
+    }
+    let is_held = |job: &crate::jobs::JobInfo| job.state == JobState::Limited && !job.is_manual;
+    while !store.jobs().iter().any(is_held) {
+        std::thread::yield_now();
+    }
+    fill(&store, &keyspace, 0..10, 10);
+    // Returns only once a worker has flushed.
+    store.flush(None).unwrap();
+    assert!(store.jobs().iter().any(is_held), "and the compaction is still held");
+    let job = store.jobs()[0].id;
+    let refused = store.cancel_job(job);
+    assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
+    store.set_compaction_rate(0);
+}
