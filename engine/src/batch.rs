@@ -21,7 +21,7 @@
 //!
 //! Operations of a batch count in their order: a range delete covers earlier operations of its
 //! batch, not later ones. All of them share a sequence number, so the earlier ones are not applied
-//! at all ([`superseded`]); the flag says that there is something to look for.
+//! at all; the flag says that there is something to look for.
 //!
 //! Why `Append` has a length of fixed width: its payload is encoded in place, and the length is
 //! written once it is known.

@@ -16,7 +16,7 @@
 //!
 //! A version whose number equals that of a range delete is of the same batch and was written after
 //! it: earlier operations that a range delete of their own batch covers are never applied (see
-//! [`crate::batch::superseded`]).
+//! [`crate::batch`]).
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};

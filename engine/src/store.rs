@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::batch::WriteBatch;
 use crate::check::{self, CheckReport};
 use crate::events::Event;
+use crate::expiry::now_ms;
 use crate::jobs::JobInfo;
 use crate::kernel::Kernel;
 use crate::key::KeyspaceId;
@@ -282,6 +283,96 @@ impl Store {
         let commit = self.kernel().commit(batch, options.durability)?;
         self.kernel().after_commit();
         Ok(commit)
+    }
+
+    /// Removes the keys from `start` up to, not including, `end`: one small write, however many there
+    /// are. Within a batch it is [`WriteBatch::delete_range`].
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use firndb_engine::{clock::ManualClock, fs::sim::SimFs, hooks::Plain};
+    /// # use firndb_engine::options::{KeyspaceOptions, Options};
+    /// # use firndb_engine::{batch::WriteBatch, store::{Store, WriteOptions}};
+    /// # let (fs, clock) = (Arc::new(SimFs::new(1)), Arc::new(ManualClock::at(0)));
+    /// # let store = Store::open(Options::new("/db", fs, clock, Arc::new(Plain::new())))?;
+    /// let days = store.create_keyspace("days", KeyspaceOptions::default())?.id;
+    /// let mut batch = WriteBatch::new();
+    /// for day in ["2025-12-30", "2025-12-31", "2026-01-01"] {
+    ///     batch.put(days, day.as_bytes(), b"...");
+    /// }
+    /// store.write(&batch, WriteOptions::default())?;
+    /// let before = store.snapshot();
+    /// store.delete_range(days, b"2025", b"2026", WriteOptions::default())?;
+    /// assert!(store.get(days, b"2025-12-31", None)?.is_none());
+    /// assert!(store.get(days, b"2025-12-31", Some(&before))?.is_some());
+    /// assert!(store.get(days, b"2026-01-01", None)?.is_some());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Invalid` unless `start < end`; those of [`Store::write`].
+    pub fn delete_range(
+        &self,
+        keyspace: KeyspaceId,
+        start: &[u8],
+        end: &[u8],
+        options: WriteOptions,
+    ) -> Result<Commit> {
+        let mut batch = WriteBatch::new();
+        batch.delete_range(keyspace, start, end);
+        self.write(&batch, options)
+    }
+
+    /// Removes the keys that start with `prefix`; with an empty one every key.
+    ///
+    /// # Errors
+    /// Those of [`Store::write`].
+    pub fn delete_prefix(
+        &self,
+        keyspace: KeyspaceId,
+        prefix: &[u8],
+        options: WriteOptions,
+    ) -> Result<Commit> {
+        // Where nothing comes behind the prefix: behind the greatest key there can be.
+        let last = || vec![u8::MAX; self.options().key_bytes_max + 1];
+        let end = Bounds::prefix(prefix).upper.unwrap_or_else(last);
+        self.delete_range(keyspace, prefix, &end, options)
+    }
+
+    /// Sets `key` to `value` for as long as `ttl` by the store's clock; from then on it is as if the
+    /// key were deleted. Within a batch, with a moment: [`WriteBatch::put_with_ttl`].
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use firndb_engine::{clock::ManualClock, fs::sim::SimFs, hooks::Plain};
+    /// # use firndb_engine::options::{KeyspaceOptions, Options};
+    /// # use firndb_engine::store::{Store, WriteOptions};
+    /// # let (fs, clock) = (Arc::new(SimFs::new(1)), Arc::new(ManualClock::at(0)));
+    /// # let hooks = Arc::new(Plain::new());
+    /// # let store = Store::open(Options::new("/db", fs, clock.clone(), hooks))?;
+    /// let sessions = store.create_keyspace("sessions", KeyspaceOptions::default())?.id;
+    /// let hour = Duration::from_secs(3600);
+    /// store.put_with_ttl(sessions, b"7f3a", b"ada", hour, WriteOptions::default())?;
+    /// assert!(store.get(sessions, b"7f3a", None)?.is_some());
+    /// clock.advance_ns(3600 * 1_000_000_000);
+    /// assert!(store.get(sessions, b"7f3a", None)?.is_none());
+    /// # Ok::<(), firndb_engine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Store::write`].
+    pub fn put_with_ttl(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        value: &[u8],
+        ttl: Duration,
+        options: WriteOptions,
+    ) -> Result<Commit> {
+        let expires_at_ms = now_ms(&*self.options().clock).saturating_add(millis(ttl));
+        let mut batch = WriteBatch::new();
+        batch.put_with_ttl(keyspace, key, value, expires_at_ms);
+        self.write(&batch, options)
     }
 
     /// Begins a transaction that sees what is visible now, and is refused at its commit where

@@ -125,6 +125,27 @@ fn ranges_that_are_none_are_refused() {
     assert_eq!(get(&store, &a, "k"), None);
 }
 
+#[test]
+fn a_prefix_goes_also_where_nothing_comes_behind_it() {
+    let fs = sim();
+    let (store, a) = open(&fs);
+    let all: [&[u8]; 5] = [b"a", b"b", b"b\xff", b"\xff", b"\xff\xffz"];
+    let cases: [(&[u8], &[usize]); 4] =
+        [(b"b", &[0, 3, 4]), (b"\xff", &[0, 1, 2]), (b"\xff\xff", &[0, 1, 2, 3]), (b"", &[])];
+    for (prefix, left) in cases {
+        let mut batch = WriteBatch::new();
+        all.iter().for_each(|key| batch.put(a.id, key, b""));
+        let _ = store.write(&batch, WriteOptions::default()).unwrap();
+        let _ = store.delete_prefix(a.id, prefix, WriteOptions::default()).unwrap();
+        let found = store.scan(a.id, ScanOptions::default()).unwrap();
+        let found: Vec<_> = found.map(|pair| pair.unwrap().0).collect();
+        let expected: Vec<_> = left.iter().map(|index| all[*index].to_vec()).collect();
+        assert_eq!(found, expected, "{prefix:?}");
+    }
+    let error = store.delete_range(a.id, b"b", b"a", WriteOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Invalid { .. }), "{error}");
+}
+
 /// A snapshot keeps what a later range delete hides, through flush and compaction, and what was
 /// kept for it does not come back when it goes.
 #[test]
@@ -206,8 +227,10 @@ fn an_old_table_in_a_deep_level_stays_hidden() {
     let (store, a) = open(&fs);
     put(&store, &a, "b", "old");
     put(&store, &a, "x", &"old".repeat(2000));
-    compact(&store);
-    assert_eq!(store.view(a.id).unwrap().tables().len(), 1);
+    store.rewrite(a.id, CompactOptions::default(), &|| false).unwrap();
+    let version = store.kernel().keyspace(a.id).unwrap().picture().version.clone();
+    assert!(version.runs0.is_empty() && version.tables().count() == 1);
+    drop(version);
     delete_range(&store, &a, "a", "c");
     for round in ["1", "2", "3"] {
         put(&store, &a, "d", round);
@@ -304,6 +327,13 @@ fn a_scan_over_deleted_keys_is_a_few_seeks() {
             let blocks = after.hits + after.misses - before.hits - before.misses;
             assert!(blocks < 30, "{blocks} blocks looked at");
         }
+    }
+    assert_eq!(scan(&store, &a, at(&snapshot)).len(), 4000);
+    // One run, and in the midst of its hidden tables one that holds something newer.
+    compact(&store);
+    for reverse in [false, true] {
+        let found = scan(&store, &a, ScanOptions { reverse, ..ScanOptions::default() });
+        assert_eq!(found.len(), 21);
     }
     assert_eq!(scan(&store, &a, at(&snapshot)).len(), 4000);
 }
