@@ -285,8 +285,8 @@ impl Store {
         Ok(commit)
     }
 
-    /// Removes the keys from `start` up to, not including, `end`: one small write, however many there
-    /// are. Within a batch it is [`WriteBatch::delete_range`].
+    /// Removes the keys from `start` up to, not including, `end`: one small write, however many
+    /// there are. Within a batch it is [`WriteBatch::delete_range`].
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -339,8 +339,8 @@ impl Store {
         self.delete_range(keyspace, prefix, &end, options)
     }
 
-    /// Sets `key` to `value` for as long as `ttl` by the store's clock; from then on it is as if the
-    /// key were deleted. Within a batch, with a moment: [`WriteBatch::put_with_ttl`].
+    /// Sets `key` to `value` for as long as `ttl` by the store's clock; from then on it is as if
+    /// the key were deleted. Within a batch, with a moment: [`WriteBatch::put_with_ttl`].
     ///
     /// ```
     /// # use std::{sync::Arc, time::Duration};

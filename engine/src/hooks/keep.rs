@@ -16,8 +16,8 @@
 //! job has seen that yet, so that it is never taken for the delete below an operand.
 //!
 //! A put that expires is not final either: operands above it stay apart from it, because they
-//! outlive it, and a stripe then leaves two versions; but those of its own batch are folded onto it.
-//! Once it has expired when the job begins it is a delete.
+//! outlive it, and a stripe then leaves two versions; but those of its own batch are folded onto
+//! it. Once it has expired when the job begins it is a delete.
 //!
 //! What is left has the sequence number of the newest version it came from. The decision is one
 //! pure function, [`keep`]; [`KeepMerge`] feeds it one key at a time.

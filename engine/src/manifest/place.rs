@@ -46,8 +46,8 @@ pub struct TableMeta {
     /// Range deletes up to this sequence number hide nothing in it: whoever wrote it left out what
     /// they hid.
     pub clean_seq: Seq,
-    /// When the last of its entries expires, in milliseconds since the Unix epoch; `None` where some
-    /// do not.
+    /// When the last of its entries expires, in milliseconds since the Unix epoch; `None` where
+    /// some do not.
     pub expires_max_ms: Option<u64>,
     /// First user key.
     pub smallest: Arc<[u8]>,

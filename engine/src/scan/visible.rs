@@ -8,8 +8,8 @@
 //! value when walking backward (versions then come oldest first), is kept beside the cursor,
 //! which has gone on to the next key by then; a value in a block is kept by keeping the block.
 //!
-//! A version that a range delete hides is as if it were not there; see [`super::hidden`]. A put that
-//! has expired is a delete; see [`crate::expiry`].
+//! A version that a range delete hides is as if it were not there; see [`super::hidden`]. A put
+//! that has expired is a delete; see [`crate::expiry`].
 
 use std::sync::Arc;
 
