@@ -600,8 +600,12 @@ fn writers_are_refused_when_flushes_are_behind_and_taken_again_later() {
     assert!(matches!(refused, Error::Busy { retry_after_ms: 20, .. }), "{refused}");
     let metrics = store.metrics();
     assert!(metrics.memtable_active_bytes + metrics.memtable_sealed_bytes <= 256 << 10);
-    assert!(metrics.stalls > 0 && metrics.refused_busy == 1 && metrics.job_failures > 0);
+    assert!(metrics.stalls > 0 && metrics.refused_busy == 1);
     assert!(store.read_only_cause().is_none());
+    // The worker may be slower than the writer: each refusal gives it some time.
+    while store.metrics().job_failures == 0 {
+        assert!(store.write(&batch, WriteOptions::default()).is_err(), "there is no room");
+    }
     fs.heal();
     clock.advance_ns(2_000_000_000);
     store.maintain().unwrap();
