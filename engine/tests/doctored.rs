@@ -1,5 +1,5 @@
-//! Known bugs of merging and reading, planted one by one through the hooks of a keyspace: the random
-//! histories must find each.
+//! Known bugs of merging and reading, planted one by one through the hooks of a keyspace: the
+//! random histories must find each.
 //!
 //! The bugs are those on record in other stores: snapshots that a compaction does not know of,
 //! deletes that go too early, operands in the wrong order, filters that change answers.

@@ -1,6 +1,6 @@
-//! One history under sixteen configurations: whatever the policy, the blocks, the filters, the cache,
-//! the memtables, the compression and the threads, and whenever data is moved about and the policy
-//! changed, the answers are the same.
+//! One history under sixteen configurations: whatever the policy, the blocks, the filters, the
+//! cache, the memtables, the compression and the threads, and whenever data is moved about and the
+//! policy changed, the answers are the same.
 
 use firndb_engine::compress::Compression;
 use firndb_engine::fs::sim::Rng;

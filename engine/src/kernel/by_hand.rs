@@ -1,7 +1,7 @@
 //! Compactions that somebody asked for: they run on the calling thread, and their caller waits.
 //!
-//! Where running jobs hold what is needed the caller waits for them. While compactions are paused it
-//! gets `Busy`: it would wait for whoever resumes them, which may be itself.
+//! Where running jobs hold what is needed the caller waits for them. While compactions are paused
+//! it gets `Busy`: it would wait for whoever resumes them, which may be itself.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -47,8 +47,8 @@ impl Kernel {
         counters.delay_ns.record(waited);
     }
 
-    /// Works out how far compactions of `keyspace` are behind, after its tables, or what is asked of
-    /// them, have changed.
+    /// Works out how far compactions of `keyspace` are behind, after its tables, or what is asked
+    /// of them, have changed.
     pub(super) fn press(&self, keyspace: &KeyspaceState) {
         let version = keyspace.picture().version.clone();
         let policy = *keyspace.policy.lock();

@@ -1,11 +1,11 @@
 //! How the tables of a keyspace are compacted: what is traded for what.
 //!
-//! | policy       | written for each byte | runs a read looks at | bytes kept beyond the live ones |
-//! |--------------|-----------------------|----------------------|---------------------------------|
-//! | leveled      | most                  | fewest               | one part in `ratio`             |
-//! | lazy leveled | between               | between              | one part in `ratio`             |
-//! | tiered       | fewest                | most                 | as many as live                 |
-//! | time window  | as tiered, then once  | as tiered, then one  | few, where keys are not rewritten |
+//! | policy       | written for each byte | runs a read meets   | kept beyond what lives    |
+//! |--------------|-----------------------|---------------------|---------------------------|
+//! | leveled      | most                  | fewest              | one part in `ratio`       |
+//! | lazy leveled | between               | between             | one part in `ratio`       |
+//! | tiered       | fewest                | most                | as much as lives          |
+//! | time window  | as tiered, then once  | as tiered, then one | little, if keys stay      |
 //!
 //! Invariant: all of them work on the same picture of runs ordered by age, so a change of policy
 //! rewrites nothing: the next pick finds what is due under the new one.

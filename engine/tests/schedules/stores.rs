@@ -1,4 +1,5 @@
-//! A whole store: writers, readers, transactions, flushes, compactions, drops and the close at once.
+//! A whole store: writers, readers, transactions, flushes, compactions, drops and the close at
+//! once.
 
 #![expect(clippy::unwrap_used, reason = "a test, also outside its #[test]")]
 
