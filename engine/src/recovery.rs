@@ -14,7 +14,7 @@
 //!
 //! Invariant: opening again right after finds nothing to repair.
 //!
-//! [`read_only`] opens without any of the writing steps.
+//! `read_only` opens without any of the writing steps.
 
 pub(crate) mod read_only;
 

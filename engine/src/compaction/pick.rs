@@ -1,9 +1,9 @@
 //! What should be compacted next: a pure function of the levels, the policy and what is running.
 //!
-//! A policy becomes a [`shape::Shape`]: how many runs may stand side by side, what is of like
-//! size, and what is merged at once. One of two rules reads it: [`ranges`] for levels of one run
-//! each, [`tiers`] for whole runs and for windows of keys. Both look at the same picture, runs
-//! by age, so that policies may be changed at any time. [`by_hand`] makes the plans that somebody
+//! A policy becomes a `shape::Shape`: how many runs may stand side by side, what is of like
+//! size, and what is merged at once. One of two rules reads it: `ranges` for levels of one run
+//! each, `tiers` for whole runs and for windows of keys. Both look at the same picture, runs
+//! by age, so that policies may be changed at any time. `by_hand` makes the plans that somebody
 //! asked for.
 //!
 //! Invariants, whatever the policy and whatever runs beside:
