@@ -12,6 +12,7 @@ mod pieces;
 #[expect(dead_code, reason = "shared with the tests that run threads of the operating system")]
 mod proof;
 mod stores;
+mod yielding;
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, FailurePersistence, Runner};

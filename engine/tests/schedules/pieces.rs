@@ -21,6 +21,7 @@ use shuttle::sync::atomic::AtomicU64;
 use shuttle::thread;
 
 use crate::explore;
+use crate::yielding::YieldingFs;
 
 /// Batches become visible in order, once, and whoever waits for one is woken.
 #[test]
@@ -117,7 +118,7 @@ fn a_group_commit_acknowledges_what_is_on_disk() {
         fs.create_dir_all(Path::new("/log")).unwrap();
         let numbers = AtomicUsize::new(1);
         let wal = Wal::create(
-            Arc::new(fs.clone()),
+            Arc::new(YieldingFs(fs.clone())),
             Path::new("/log"),
             log_options(),
             &Replay::default(),

@@ -18,6 +18,7 @@ use firndb_engine::store::{CompactOptions, ScanOptions, Store, WriteOptions};
 use shuttle::thread;
 
 use crate::explore;
+use crate::yielding::YieldingFs;
 
 /// Two workers, and memtables and tables of a few entries.
 fn options(fs: &SimFs, background: Background) -> Options {
@@ -31,7 +32,7 @@ fn options(fs: &SimFs, background: Background) -> Options {
         cache_bytes: 0,
         files_open_max: 1,
         policy: Policy::Leveled(Leveled { runs0_trigger: 2, ratio: 2, base_bytes: 4 << 10 }),
-        ..Options::new(Path::new("/db"), Arc::new(fs.clone()), clock, plain)
+        ..Options::new(Path::new("/db"), Arc::new(YieldingFs(fs.clone())), clock, plain)
     }
 }
 
@@ -82,7 +83,7 @@ fn examine(fs: &SimFs, least: [u8; 2]) {
 
 #[test]
 fn writers_readers_and_jobs() {
-    explore("schedules of a store", 4_000, || {
+    explore("schedules of a store", 2_000, || {
         let fs = SimFs::new(1);
         let (store, ids) = open(&fs);
         let writers = [0, 1].map(|writer| {
