@@ -4,7 +4,10 @@
 
 use firndb_engine::compress::Compression;
 use firndb_engine::fs::sim::Rng;
-use firndb_engine::options::{Background, Leveled, Options, Policy, Tiered};
+use firndb_engine::memtable::MemtableKind;
+use firndb_engine::options::{
+    Background, LazyLeveled, Leveled, Options, Policy, Tiered, TimeWindow,
+};
 
 use crate::history;
 use crate::proof;
@@ -14,6 +17,7 @@ const STEPS: u64 = 150;
 /// What one configuration sets.
 struct Config {
     policy: Policy,
+    memtable: MemtableKind,
     /// Bytes of a block, entries between whole keys.
     block: (usize, usize),
     filter_bits: u32,
@@ -28,33 +32,34 @@ fn leveled(runs0_trigger: u32, ratio: u32, base_bytes: u64) -> Policy {
     Policy::Leveled(Leveled { runs0_trigger, ratio, base_bytes })
 }
 
-fn tiered(merge_runs_min: u32, merge_runs_max: u32, runs_max: u32) -> Policy {
-    Policy::Tiered(Tiered { merge_runs_min, merge_runs_max, ratio: 2.0, runs_max })
+fn tiered(merge_runs_min: u32, merge_runs_max: u32, runs_max: u32) -> Tiered {
+    Tiered { merge_runs_min, merge_runs_max, ratio: 2.0, runs_max }
 }
 
 /// The sixteen: what matters is that each setting meets each other.
 fn configs() -> [Config; 16] {
-    let lazy = |index: usize| index % 4 == 3;
     std::array::from_fn(|index| Config {
-        policy: match index % 4 {
+        policy: match index % 5 {
             0 => leveled(4, 10, 64 << 10),
             1 => leveled(1, 2, 8 << 10),
-            2 => tiered(4, 16, 12),
-            _ => tiered(2, 4, 4),
+            2 => Policy::Tiered(tiered(4, 16, 12)),
+            3 => Policy::LazyLeveled(LazyLeveled { tiers: tiered(2, 4, 4), ratio: 2 }),
+            _ => Policy::TimeWindow(TimeWindow { tiers: tiered(2, 4, 4), prefix_bytes: 1 }),
         },
-        block: [(4096, 16), (1, 1), (256, 3), (256, 16), (4096, 1)][index % 5],
+        memtable: [MemtableKind::Arena, MemtableKind::Crossbeam][index / 4 % 2],
+        block: [(4096, 16), (1, 1), (256, 3), (256, 16)][index % 4],
         filter_bits: [10, 0, 4][index % 3],
         cache_bytes: [8 << 20, 0, 16 << 10][index / 2 % 3],
         memtable_bytes: [256 << 10, 4 << 10, 32 << 10, 4 << 10][index / 4],
         table_bytes: [1 << 20, 2 << 10][index / 8],
         compression: if index % 7 < 4 { Compression::None } else { Compression::Zstd(1) },
-        threads: if lazy(index) || index == 4 { 2 } else { 0 },
+        threads: if index % 4 == 3 { 2 } else { 0 },
     })
 }
 
 fn options(seed: u64, config: &Config) -> Options {
     let mut options = history::options(seed);
-    options.policy = config.policy;
+    (options.policy, options.memtable) = (config.policy, config.memtable);
     (options.block_bytes, options.restart_interval) = config.block;
     options.filter_bits_per_key = config.filter_bits;
     options.cache_bytes = config.cache_bytes;

@@ -13,7 +13,10 @@ use firndb_engine::clock::ManualClock;
 use firndb_engine::fs::Fs;
 use firndb_engine::fs::sim::{Rng, SimFs};
 use firndb_engine::hooks::{Hooks, Plain};
-use firndb_engine::options::{Background, Durability, HookResolver, KeyspaceOptions, Options};
+use firndb_engine::options::{
+    Background, Durability, HookResolver, KeyspaceOptions, LazyLeveled, Leveled, Options, Policy,
+    Tiered, TimeWindow,
+};
 use firndb_engine::scan::bounds::Bounds;
 use firndb_engine::store::{
     CompactOptions, ScanOptions, Store, TableSource, Transfer, WriteOptions,
@@ -57,6 +60,8 @@ pub enum Step {
     Compact(Option<&'static str>),
     /// Exports the first keyspace and imports it as the second, whatever that held.
     Copy(&'static str, &'static str, Transfer),
+    /// Another compaction policy; which one, by number.
+    Policy(&'static str, usize),
     Sync,
     Maintain,
     Reopen,
@@ -78,6 +83,18 @@ const KEYS: u64 = 20;
 
 fn key(index: u64) -> Vec<u8> {
     format!("key-{index:02}").into_bytes()
+}
+
+const POLICIES: u64 = 4;
+
+fn policy(which: usize) -> Policy {
+    let tiers = Tiered { merge_runs_min: 2, merge_runs_max: 4, ratio: 2.0, runs_max: 3 };
+    match which {
+        0 => Policy::Leveled(Leveled { runs0_trigger: 2, ratio: 2, base_bytes: 8 << 10 }),
+        1 => Policy::LazyLeveled(LazyLeveled { tiers, ratio: 2 }),
+        2 => Policy::TimeWindow(TimeWindow { tiers, prefix_bytes: 5 }),
+        _ => Policy::Tiered(tiers),
+    }
 }
 
 /// Concatenates: associative, and every operand can be told in the result.
@@ -129,7 +146,11 @@ impl Script {
             5..12 => Step::Flush(pick(rng)),
             12..18 => Step::Compact(pick(rng)),
             18..20 => Step::Reopen,
-            20..22 => Step::Maintain,
+            20 => Step::Maintain,
+            21 => match pick(rng) {
+                Some(name) => Step::Policy(name, rng.below(POLICIES) as usize),
+                None => Step::Maintain,
+            },
             22..26 => Step::Sync,
             26..29 => match pick(rng) {
                 Some(from) => {
@@ -372,6 +393,7 @@ impl Run {
                 self.store().sync()?;
                 return Ok(true);
             }
+            Step::Policy(name, which) => self.store().set_policy(id(name)?, policy(*which))?,
             Step::Maintain => self.store().maintain()?,
             Step::Reopen => {
                 let closed = self.store().close();
