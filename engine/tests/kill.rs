@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use firndb_engine::Error;
 use firndb_engine::fs::real::RealFs;
 use firndb_engine::fs::sim::Rng;
 use firndb_engine::options::{Background, Durability, Options};
@@ -40,6 +41,17 @@ fn options(dir: &Path, background: Background) -> Options {
     }
 }
 
+/// Opens the store. A lock that was let go of is still held while another test of this process is
+/// between fork and exec: the new process has its file until then.
+fn open(options: Options) -> Store {
+    loop {
+        match Store::open(options.clone()) {
+            Err(Error::Locked { .. }) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 /// Not a test of its own: writes until it is killed, when it is told where.
 #[test]
 fn the_process_that_is_killed() {
@@ -49,7 +61,7 @@ fn the_process_that_is_killed() {
     // Standard output itself, since what is printed would be kept by the harness.
     let say = |line: &str| std::io::stdout().write_all(line.as_bytes()).unwrap();
     say("\nopening\n");
-    let store = Store::open(options(Path::new(&dir), Background::Threads(2))).unwrap();
+    let store = open(options(Path::new(&dir), Background::Threads(2)));
     let ids = ids(&store);
     let snapshot = store.snapshot();
     std::thread::scope(|scope| {
@@ -104,7 +116,7 @@ fn live(dir: &Path, is_synced: bool, kill_after: u64, acked: &mut [u64; WRITERS]
 
 /// The counts that are there now.
 fn examine(dir: &Path, acked: [u64; WRITERS]) -> [u64; WRITERS] {
-    let store = Store::open(options(dir, Background::Inline)).unwrap();
+    let store = open(options(dir, Background::Inline));
     let (ids, snapshot) = (ids(&store), store.snapshot());
     let report = store.check(true, &|_, _| {}).unwrap();
     assert!(report.findings.is_empty(), "{report:?}");
