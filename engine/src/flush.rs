@@ -34,7 +34,7 @@ pub fn run(
 }
 
 /// The merge of a job: the keyspace's own, or the engine's.
-pub(crate) fn merge_of(hooks: &Arc<dyn Hooks>, context: &MergeContext) -> Box<dyn EntryMerge> {
+fn merge_of(hooks: &Arc<dyn Hooks>, context: &MergeContext) -> Box<dyn EntryMerge> {
     match hooks.entry_merge(context) {
         Some(merge) => merge,
         None => Box::new(KeepMerge::new(hooks.clone(), context)),

@@ -57,7 +57,9 @@ impl Fixture {
         let fs = Arc::new(SimFs::new(1));
         let mut engine = EngineOptions::new("/db", fs, clock.clone(), Arc::new(PlainHooks));
         engine.background = Background::Inline;
-        let tsdb = Tsdb::open(Options::new(engine)).expect("a store");
+        let mut options = Options::new(engine);
+        options.rolling.stride_ns = 3_600_000_000_000; // the cases hold few hours
+        let tsdb = Tsdb::open(options).expect("a store");
         let state = QueryState {
             metrics: Default::default(),
             tsdb: tsdb.clone(),

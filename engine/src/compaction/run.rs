@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Plan;
 use crate::Result;
 use crate::budget::{Budget, Share};
-use crate::flush::merge_of;
-use crate::hooks::{Hooks, InputEntry, MergeContext};
+use crate::hooks::{EntryMerge, Hooks, InputEntry, KeepMerge, MergeContext};
 use crate::key::Seq;
 use crate::levels::{RunCursor, TableFile, Version};
 use crate::outputs::{DurableOutputs, OutputOptions, Outputs};
@@ -69,10 +68,10 @@ impl Job<'_> {
         }
     }
 
-    /// Whether its keys may be merged in parts: the engine's own merge looks at one key at a time,
-    /// that of hooks may look at several.
-    pub fn is_divisible(&self) -> bool {
-        self.hooks.entry_merge(&self.context()).is_none()
+    /// The engine's own merge, for keyspaces whose hooks bring none. It looks at one key at a time,
+    /// so that parts of a job may each have one.
+    pub fn own_merge(&self) -> Box<dyn EntryMerge> {
+        Box::new(KeepMerge::new(self.hooks.clone(), &self.context()))
     }
 }
 
@@ -92,7 +91,7 @@ pub fn input_tables(plan: &Plan, version: &Version) -> Vec<Vec<Arc<TableFile>>> 
 
 /// Merges what the inputs of a plan have inside `bounds` into new, durable tables. Beside it other
 /// threads may merge other bounds of the same job. `go_on` is asked every MiB, with the bytes read
-/// since, and returns once the job may go on.
+/// since, and returns once the job may go on. `merge` is one of the job's, for these bounds.
 ///
 /// # Errors
 /// `Cancelled` when asked to stop; otherwise what reading, merging or writing says. No output is
@@ -100,9 +99,9 @@ pub fn input_tables(plan: &Plan, version: &Version) -> Vec<Vec<Arc<TableFile>>> 
 pub fn run(
     job: &Job<'_>,
     bounds: &Bounds,
+    mut merge: Box<dyn EntryMerge>,
     go_on: &dyn Fn(u64) -> Result<()>,
 ) -> Result<DurableOutputs> {
-    let mut merge = merge_of(job.hooks, &job.context());
     let mut outputs = Outputs::new(job.outputs.clone());
     let mut memory = job.budget.reserve_anyway(Share::Compaction, 0);
     let inputs = input_tables(job.plan, job.version).into_iter();

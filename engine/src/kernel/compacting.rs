@@ -22,6 +22,7 @@ use crate::levels::Version;
 use crate::metrics::RunningCompaction;
 use crate::options::Background;
 use crate::outputs::{DurableOutputs, Outputs};
+use crate::scan::bounds::Bounds;
 use crate::{Error, Result};
 
 /// How long a job that is held sleeps between two looks, should it miss a signal.
@@ -115,23 +116,28 @@ impl Kernel {
         job: &RunningJob,
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<DurableOutputs> {
+        let here = |bytes| self.go_on(job, bytes, is_cancelled);
+        // A merge of hooks may look at several keys. It is asked for once: what the hooks know may
+        // be something else a moment later.
+        if let Some(merge) = merging.hooks.entry_merge(&merging.context()) {
+            job.set_parts(1);
+            return compaction_run::run(merging, &Bounds::all(), merge, &here);
+        }
         let options = self.runtime.all();
-        let parts_max = if merging.is_divisible() { options.subcompactions_max } else { 1 };
-        let part_bytes = options.table_bytes_max;
+        let (parts_max, part_bytes) = (options.subcompactions_max, options.table_bytes_max);
         let parts = split(merging.plan, merging.version, parts_max, part_bytes)?;
         job.set_parts(parts.len());
-        let here = |bytes| self.go_on(job, bytes, is_cancelled);
         if let [part] = &parts[..] {
-            return compaction_run::run(merging, part, &here);
+            return compaction_run::run(merging, part, merging.own_merge(), &here);
         }
         if self.is_inline() {
-            let run = |part| compaction_run::run(merging, part, &here);
+            let run = |part| compaction_run::run(merging, part, merging.own_merge(), &here);
             return Ok(joined(parts.iter().map(run).collect::<Result<_>>()?));
         }
         // Who asked for the job is asked on the thread that did.
         let there = |bytes| self.go_on(job, bytes, &|| false);
         let run = |index: usize| {
-            let outcome = compaction_run::run(merging, &parts[index], &there);
+            let outcome = compaction_run::run(merging, &parts[index], merging.own_merge(), &there);
             if outcome.is_err() {
                 job.cancel();
             }

@@ -31,7 +31,7 @@
 //! - Pointers to nodes come from the arena's pointers to whole blocks, by offsets inside the node's
 //!   own piece: links lie below the pointer, contents and bytes at it and above.
 //!
-//! `model.rs` walks small cases through a model checker, with every interleaving and every order in
+//! `tests.rs` walks small cases through a model checker, with every interleaving and every order in
 //! which the processor may show writes.
 
 use std::marker::PhantomData;
@@ -414,4 +414,4 @@ impl<A: Atomics> Walk<A> {
 }
 
 #[cfg(test)]
-mod model;
+mod tests;
