@@ -132,7 +132,9 @@ const LOG_READS_MAX: u32 = 10;
 /// log is rotated first, and only what is sealed is judged.
 ///
 /// Flushes go on and remove segments, also ones that the replay has yet to read. What is wrong with
-/// a log that was cut meanwhile says nothing: it is read again from its new beginning.
+/// a log that was cut meanwhile says nothing: it is read again from its new beginning. So does a
+/// segment that was listed and is gone when it is opened: one that was prepared and is not needed
+/// any more, or one that is removed some time after the edit that said so.
 fn check_log(kernel: &Kernel, report: &mut CheckReport) -> Result<()> {
     if kernel.failure.get().is_some() {
         return Ok(());
@@ -140,11 +142,12 @@ fn check_log(kernel: &Kernel, report: &mut CheckReport) -> Result<()> {
     let wal = kernel.wal();
     wal.rotate()?;
     wal.sync_to(wal.end()).map_err(|error| kernel.fail_if_read_only(error))?;
-    for _ in 0..LOG_READS_MAX {
+    for read_number in 1..=LOG_READS_MAX {
         let mut read = CheckReport::default();
         let from = kernel.manifest.lock().state().log_from;
-        read_log(kernel, from, &mut read);
-        if read.findings.is_empty() || kernel.manifest.lock().state().log_from == from {
+        let is_whole = read_log(kernel, from, &mut read) || read_number == LOG_READS_MAX;
+        let is_judged = is_whole && kernel.manifest.lock().state().log_from == from;
+        if read.findings.is_empty() || is_judged {
             report.segments += read.segments;
             report.records += read.records;
             report.bytes += read.bytes;
@@ -155,8 +158,8 @@ fn check_log(kernel: &Kernel, report: &mut CheckReport) -> Result<()> {
     Ok(())
 }
 
-/// Replays the log from the segment `from` on.
-fn read_log(kernel: &Kernel, from: FileNumber, report: &mut CheckReport) {
+/// Replays the log from the segment `from` on. Says whether no segment went meanwhile.
+fn read_log(kernel: &Kernel, from: FileNumber, report: &mut CheckReport) -> bool {
     let store_id = kernel.manifest.lock().store_id();
     let current = kernel.wal().segment();
     let options = ReplayOptions { store_id, from, record_bytes_max: wal::RECORD_BYTES_MAX };
@@ -190,6 +193,12 @@ fn read_log(kernel: &Kernel, from: FileNumber, report: &mut CheckReport) {
             if [current, kernel.wal().segment()]
                 .iter()
                 .any(|s| path.ends_with(wal::file_name(*s))) => {}
-        Err(error) => report.found("log", error),
+        Err(error) => {
+            let is_gone = matches!(&error, Error::Io { source, .. }
+                if source.kind() == std::io::ErrorKind::NotFound);
+            report.found("log", error);
+            return !is_gone;
+        }
     }
+    true
 }
