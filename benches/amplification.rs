@@ -10,11 +10,13 @@
 // It measures and prints.
 #![allow(missing_docs, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
+#[path = "shared/clock.rs"]
+mod clock;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use firndb_engine::batch::WriteBatch;
-use firndb_engine::clock::Clock;
 use firndb_engine::fs::real::RealFs;
 use firndb_engine::hooks::Plain;
 use firndb_engine::key::KeyspaceId;
@@ -24,20 +26,9 @@ use firndb_engine::options::{
 };
 use firndb_engine::store::{Store, WriteOptions};
 
+use clock::BenchClock;
+
 const VALUE: usize = 100;
-
-#[derive(Debug)]
-struct RealClock(Instant);
-
-impl Clock for RealClock {
-    fn unix_ns(&self) -> i64 {
-        0
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        self.0.elapsed().as_nanos() as u64
-    }
-}
 
 /// The next of a sequence of random numbers.
 fn next(state: &mut u64) -> u64 {
@@ -84,7 +75,7 @@ fn report(phase: &str, before: &StoreMetrics, after: &StoreMetrics) {
 
 fn measure(name: &str, policy: Policy, keys: u64) {
     let dir = tempfile::tempdir().unwrap();
-    let clock = Arc::new(RealClock(Instant::now()));
+    let clock = Arc::new(BenchClock::new());
     let mut options = Options::new(dir.path(), Arc::new(RealFs), clock, Arc::new(Plain::new()));
     options.policy = policy;
     let store = Store::open(options).unwrap();

@@ -9,19 +9,23 @@
 // It measures and prints.
 #![allow(missing_docs, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
+#[path = "shared/clock.rs"]
+mod clock;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use firndb_engine::clock::Clock;
 use firndb_engine::fs::real::RealFs;
-use firndb_engine::hooks::{Hooks, Plain};
-use firndb_engine::options::{Durability, HookResolver, Options as EngineOptions};
+use firndb_engine::hooks::Plain;
+use firndb_engine::options::{Durability, Options as EngineOptions};
 use firndb_tsdb::model::{Batch, Field, FieldValue, Point, PointSeries, Tag, TimeRange};
 use firndb_tsdb::{
     Database, DeleteRequest, DeleteState, DeleteTarget, Options, Piece, RuleKind, RuleScope,
     ScanRequest, TagPredicate, Tsdb,
 };
+
+use clock::BenchClock;
 
 const SECOND_NS: i64 = 1_000_000_000;
 const START: i64 = 1_700_000_000 * SECOND_NS;
@@ -34,31 +38,9 @@ const INVISIBLE_MS: f64 = 100.0;
 /// What dropping an expired partition must not exceed.
 const EXPIRED_MS: f64 = 10.0;
 
-#[derive(Debug)]
-struct RealClock(Instant);
-
-impl Clock for RealClock {
-    fn unix_ns(&self) -> i64 {
-        START
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        self.0.elapsed().as_nanos() as u64
-    }
-}
-
-#[derive(Debug)]
-struct PlainHooks;
-
-impl HookResolver for PlainHooks {
-    fn hooks(&self, _keyspace_name: &str) -> Arc<dyn Hooks> {
-        Arc::new(Plain::default())
-    }
-}
-
 fn open(dir: &Path) -> Tsdb {
-    let clock = Arc::new(RealClock(Instant::now()));
-    let mut engine = EngineOptions::new(dir, Arc::new(RealFs), clock, Arc::new(PlainHooks));
+    let clock = Arc::new(BenchClock::new());
+    let mut engine = EngineOptions::new(dir, Arc::new(RealFs), clock, Arc::new(Plain::new()));
     engine.durability = Durability::Os;
     Tsdb::open(Options::new(engine)).unwrap()
 }
@@ -183,7 +165,7 @@ fn main() {
     let dir = std::path::PathBuf::from(dir.expect("a folder to work in")).join("deletes-bench");
     let _ = std::fs::remove_dir_all(&dir);
     let tsdb = open(&dir);
-    for points in [1_000_000, 3_000_000, 10_000_000] {
+    for points in [1_000_000, 10_000_000, 100_000_000] {
         run(&tsdb, points);
     }
     tsdb.store().close().unwrap();

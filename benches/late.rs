@@ -10,18 +10,21 @@
 // It measures and prints.
 #![allow(missing_docs, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
+#[path = "shared/clock.rs"]
+mod clock;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use firndb::ingest::line_protocol::parse;
 use firndb::ingest::precision::Precision;
-use firndb_engine::clock::Clock;
 use firndb_engine::fs::real::RealFs;
 use firndb_engine::hooks::Plain;
 use firndb_engine::options::{Durability, Options as EngineOptions};
 use firndb_engine::store::CompactOptions;
 use firndb_tsdb::{Options, Tsdb};
+
+use clock::BenchClock;
 
 const HOSTS: u64 = 500;
 const STEPS: u64 = 6 * 360;
@@ -30,19 +33,6 @@ const LATE_S: u64 = 3600;
 const BODY_LINES: usize = 5000;
 const ROUNDS: usize = 3;
 const START_S: u64 = 1_451_606_400;
-
-#[derive(Debug)]
-struct RealClock(Instant);
-
-impl Clock for RealClock {
-    fn unix_ns(&self) -> i64 {
-        START_S as i64 * 1_000_000_000
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        self.0.elapsed().as_nanos() as u64
-    }
-}
 
 /// Time of arrival, host and step of every point.
 fn points(late_percent: u64) -> Vec<(u64, u64, u64)> {
@@ -86,7 +76,7 @@ fn tables_bytes(dir: &Path) -> u64 {
 /// Processor time of the load, and of all until the final form; bytes of tables.
 fn load(dir: &Path, bodies: &[String]) -> (f64, f64, u64) {
     let _ = std::fs::remove_dir_all(dir);
-    let clock = Arc::new(RealClock(Instant::now()));
+    let clock = Arc::new(BenchClock::new());
     let hooks = Arc::new(Plain::new());
     let mut engine = EngineOptions::new(dir, Arc::new(RealFs), clock, hooks);
     engine.durability = Durability::Os;

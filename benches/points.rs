@@ -7,45 +7,27 @@
 // It measures and prints.
 #![allow(missing_docs, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
+#[path = "shared/clock.rs"]
+mod clock;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use firndb_engine::clock::Clock;
 use firndb_engine::fs::real::RealFs;
-use firndb_engine::hooks::{Hooks, Plain};
-use firndb_engine::options::{Durability, HookResolver, Options as EngineOptions};
+use firndb_engine::hooks::Plain;
+use firndb_engine::options::{Durability, Options as EngineOptions};
 use firndb_engine::store::CompactOptions;
 use firndb_tsdb::model::{
     Batch, Field, FieldId, FieldValue, Point, PointSeries, SeriesId, Tag, TimeRange,
 };
 use firndb_tsdb::{Database, Options, Piece, ScanRequest, Tsdb};
 
+use clock::BenchClock;
+
 const SECOND_NS: i64 = 1_000_000_000;
 const START: i64 = 1_700_000_000 * SECOND_NS;
 const HOSTS: usize = 4000;
-
-#[derive(Debug)]
-struct RealClock(Instant);
-
-impl Clock for RealClock {
-    fn unix_ns(&self) -> i64 {
-        START
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        self.0.elapsed().as_nanos() as u64
-    }
-}
-
-#[derive(Debug)]
-struct PlainHooks;
-
-impl HookResolver for PlainHooks {
-    fn hooks(&self, _keyspace_name: &str) -> Arc<dyn Hooks> {
-        Arc::new(Plain::default())
-    }
-}
 
 /// Processor time of this thread in nanoseconds.
 fn cpu_ns() -> u64 {
@@ -61,8 +43,8 @@ fn resident_mib() -> u64 {
 
 fn open(dir: &Path) -> Tsdb {
     let fs = Arc::new(RealFs);
-    let clock = Arc::new(RealClock(Instant::now()));
-    let mut engine = EngineOptions::new(dir, fs, clock, Arc::new(PlainHooks));
+    let clock = Arc::new(BenchClock::new());
+    let mut engine = EngineOptions::new(dir, fs, clock, Arc::new(Plain::new()));
     engine.durability = Durability::Os;
     Tsdb::open(Options::new(engine)).unwrap()
 }

@@ -15,8 +15,8 @@ use std::time::Instant;
 use firndb::engine::budget::Budget;
 use firndb::engine::clock::{Clock, ManualClock};
 use firndb::engine::fs::real::RealFs;
-use firndb::engine::hooks::{Hooks, Plain};
-use firndb::engine::options::{Durability, HookResolver, Options as EngineOptions};
+use firndb::engine::hooks::Plain;
+use firndb::engine::options::{Durability, Options as EngineOptions};
 use firndb::engine::store::CompactOptions;
 use firndb::ingest::line_protocol::parse;
 use firndb::ingest::precision::Precision;
@@ -39,16 +39,6 @@ const FIELDS: [&str; 10] = [
     "usage_guest",
     "usage_guest_nice",
 ];
-
-/// Keyspaces that are not of time series have plain hooks.
-#[derive(Debug)]
-struct PlainHooks;
-
-impl HookResolver for PlainHooks {
-    fn hooks(&self, _: &str) -> Arc<dyn Hooks> {
-        Arc::new(Plain::default())
-    }
-}
 
 /// xorshift64: the same data on every run.
 struct Random(u64);
@@ -223,7 +213,7 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START_S * 1_000_000_000));
     let mut engine =
-        EngineOptions::new(folder.path(), Arc::new(RealFs), clock.clone(), Arc::new(PlainHooks));
+        EngineOptions::new(folder.path(), Arc::new(RealFs), clock.clone(), Arc::new(Plain::new()));
     engine.durability = Durability::Os;
     let begin = Instant::now();
     let tsdb = Tsdb::open(Options::new(engine)).expect("a new store");

@@ -14,8 +14,8 @@ use std::time::Instant;
 use firndb::engine::budget::Budget;
 use firndb::engine::clock::{Clock, ManualClock};
 use firndb::engine::fs::real::RealFs;
-use firndb::engine::hooks::{Hooks, Plain};
-use firndb::engine::options::{Durability, HookResolver, Options as EngineOptions};
+use firndb::engine::hooks::Plain;
+use firndb::engine::options::{Durability, Options as EngineOptions};
 use firndb::engine::store::CompactOptions;
 use firndb::ingest::line_protocol::parse;
 use firndb::ingest::precision::Precision;
@@ -27,16 +27,6 @@ use firndb::tsdb::{Options, Tsdb};
 const START_S: i64 = 1_735_689_600; // 2025-01-01
 const DAY_S: i64 = 86_400;
 const RUNS: usize = 9;
-
-/// Keyspaces that are not of time series have plain hooks.
-#[derive(Debug)]
-struct PlainHooks;
-
-impl HookResolver for PlainHooks {
-    fn hooks(&self, _: &str) -> Arc<dyn Hooks> {
-        Arc::new(Plain::default())
-    }
-}
 
 /// xorshift64: the same data on every run.
 struct Random(u64);
@@ -135,7 +125,7 @@ fn main() {
     let dir = tempfile::tempdir().expect("a directory");
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(0));
     let fs = Arc::new(RealFs);
-    let mut engine = EngineOptions::new(dir.path(), fs, clock.clone(), Arc::new(PlainHooks));
+    let mut engine = EngineOptions::new(dir.path(), fs, clock.clone(), Arc::new(Plain::new()));
     engine.durability = Durability::Os;
     let tsdb = Tsdb::open(Options::new(engine)).expect("a store");
     let context = Context {

@@ -9,45 +9,26 @@
 // It measures and prints.
 #![allow(missing_docs, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
+#[path = "shared/clock.rs"]
+mod clock;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
-use firndb_engine::clock::Clock;
 use firndb_engine::fs::real::RealFs;
-use firndb_engine::hooks::{Hooks, Plain};
-use firndb_engine::options::{Background, Durability, HookResolver, Options as EngineOptions};
+use firndb_engine::hooks::Plain;
+use firndb_engine::options::{Background, Durability, Options as EngineOptions};
 use firndb_engine::store::CompactOptions;
 use firndb_tsdb::model::{Batch, Field, FieldValue, Point, PointSeries, Tag, TimeRange};
 use firndb_tsdb::{Database, Options, RollupLevel, RollupSpec, Tsdb};
+
+use clock::BenchClock;
 
 const SECOND_NS: i64 = 1_000_000_000;
 const HOUR_NS: i64 = 3600 * SECOND_NS;
 /// A whole day, so that days and partitions begin here.
 const START: i64 = 19_675 * 24 * HOUR_NS;
 const FIELDS: usize = 10;
-
-#[derive(Debug)]
-struct RealClock(Instant);
-
-impl Clock for RealClock {
-    fn unix_ns(&self) -> i64 {
-        START
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        self.0.elapsed().as_nanos() as u64
-    }
-}
-
-#[derive(Debug)]
-struct PlainHooks;
-
-impl HookResolver for PlainHooks {
-    fn hooks(&self, _keyspace_name: &str) -> Arc<dyn Hooks> {
-        Arc::new(Plain::default())
-    }
-}
 
 /// Processor time of this thread in nanoseconds.
 fn cpu_ns() -> u64 {
@@ -56,8 +37,8 @@ fn cpu_ns() -> u64 {
 }
 
 fn open(dir: &Path) -> Tsdb {
-    let clock = Arc::new(RealClock(Instant::now()));
-    let mut engine = EngineOptions::new(dir, Arc::new(RealFs), clock, Arc::new(PlainHooks));
+    let clock = Arc::new(BenchClock::new());
+    let mut engine = EngineOptions::new(dir, Arc::new(RealFs), clock, Arc::new(Plain::new()));
     engine.durability = Durability::Os;
     engine.background = Background::Inline;
     engine.memtable_bytes_max = 1 << 30; // flushed by the hour

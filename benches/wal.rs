@@ -8,31 +8,22 @@
 // It measures and prints.
 #![allow(missing_docs, clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
+#[path = "shared/clock.rs"]
+mod clock;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use firndb::engine::clock::Clock;
 use firndb::engine::fs::Fs;
 use firndb::engine::fs::real::RealFs;
 use firndb::engine::key::FileNumber;
 use firndb::engine::wal::{Replay, ReplayOptions, Wal, WalMetrics, WalOptions, replay};
 
+use clock::BenchClock;
+
 const BODY: [u8; 128] = [7; 128];
-
-#[derive(Debug)]
-struct RealClock(Instant);
-
-impl Clock for RealClock {
-    fn unix_ns(&self) -> i64 {
-        0
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        self.0.elapsed().as_nanos() as u64
-    }
-}
 
 fn appends(wal: &Wal, seq: &mut u64) {
     // As many as the buffer takes: what an append costs without the disk.
@@ -85,7 +76,7 @@ fn main() {
     let dir: &Path = dir.path();
     let last = AtomicU64::new(0);
     let numbers = Arc::new(move || FileNumber(last.fetch_add(1, Ordering::Relaxed) + 1));
-    let (fs, clock): (Arc<dyn Fs>, _) = (Arc::new(RealFs), Arc::new(RealClock(Instant::now())));
+    let (fs, clock): (Arc<dyn Fs>, _) = (Arc::new(RealFs), Arc::new(BenchClock::new()));
     let metrics = Arc::new(WalMetrics::default());
     let (options, replayed) = (WalOptions::default(), Replay::default());
     let wal =

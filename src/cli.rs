@@ -90,7 +90,7 @@ enum Command {
     /// Make a damaged data directory open again: rebuild what can be, set aside what cannot.
     ///
     /// Example: firndb repair /var/lib/firndb --dry-run
-    Repair(offline::repair::RepairArgs),
+    Repair(offline::RepairArgs),
     /// Look into table files.
     #[command(subcommand)]
     Sst(offline::sst::SstCommand),

@@ -20,6 +20,7 @@ use firndb::engine::fs::{Fs, LockGuard};
 use firndb::engine::{Error, inspect};
 
 use crate::cli::{Exit, complain};
+use crate::output::OutputArgs;
 
 /// Which folder a command reads.
 #[derive(Debug, Args)]
@@ -65,6 +66,32 @@ impl FolderArgs {
             }
         };
         Ok(Folder { dir: self.dir.clone(), fs, _lock: lock })
+    }
+}
+
+/// Arguments of the verbs that set damaged files aside.
+#[derive(Debug, Args)]
+pub struct RepairArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl RepairArgs {
+    /// Takes the folder and asks whether to go on, unless the run is dry.
+    fn open(&self, question: &str) -> Result<Folder, Exit> {
+        let folder = self.folder.open()?;
+        if !self.dry_run {
+            confirmed(&format!("{}: {question}", folder.dir.display()), self.yes)?;
+        }
+        Ok(folder)
     }
 }
 

@@ -87,7 +87,8 @@ pub fn decompress(tag: u8, stored: &[u8]) -> Result<Vec<u8>, &'static str> {
     }
 }
 
-fn decompress_zstd(frame: &[u8], raw_len: usize) -> Result<Vec<u8>, &'static str> {
+/// The `raw_len` bytes that a zstd frame holds, which the caller knows to be a sane length.
+pub fn decompress_zstd(frame: &[u8], raw_len: usize) -> Result<Vec<u8>, &'static str> {
     DECOMPRESSOR.with_borrow_mut(|slot| {
         if slot.is_none() {
             *slot = zstd::bulk::Decompressor::new().ok();

@@ -147,7 +147,6 @@ pub struct Options {
     /// bring no merge of their own.
     pub subcompactions_max: usize,
     /// Bytes a second that all compactions together may read; 0: no limit. Flushes are not held.
-    /// Changed at run time by [`crate::store::Store::set_compaction_rate`].
     pub compaction_bytes_per_s: u64,
     /// Bytes of one batch.
     pub batch_bytes_max: usize,

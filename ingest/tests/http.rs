@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, Request};
 use firndb_engine::budget::Budget;
 use firndb_engine::clock::{Clock, ManualClock};
 use firndb_engine::fs::sim::SimFs;
-use firndb_engine::hooks::{Hooks, Plain};
-use firndb_engine::options::{Background, HookResolver, Options as EngineOptions};
+use firndb_engine::hooks::Plain;
+use firndb_engine::options::{Background, Options as EngineOptions};
 use firndb_ingest::body::Limits;
 use firndb_ingest::http::{IngestState, routes};
 use firndb_ingest::metrics::{IngestMetrics, Protocol, Rejection};
@@ -21,15 +21,6 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 const NOW: i64 = 1_700_000_000_000_000_000;
-
-#[derive(Debug)]
-struct PlainHooks;
-
-impl HookResolver for PlainHooks {
-    fn hooks(&self, _keyspace_name: &str) -> Arc<dyn Hooks> {
-        Arc::new(Plain::default())
-    }
-}
 
 struct Server {
     router: Router,
@@ -56,7 +47,7 @@ impl Answer {
 fn server(change: impl FnOnce(&mut IngestState)) -> Server {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW));
     let fs = Arc::new(SimFs::new(7));
-    let mut engine = EngineOptions::new("db", fs, clock.clone(), Arc::new(PlainHooks));
+    let mut engine = EngineOptions::new("db", fs, clock.clone(), Arc::new(Plain::new()));
     engine.background = Background::Inline;
     let tsdb = Tsdb::open(Options::new(engine)).unwrap();
     let mut state = IngestState {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use firndb_engine::budget::Budget;
 use firndb_engine::clock::ManualClock;
 use firndb_engine::fs::sim::SimFs;
-use firndb_engine::hooks::{Hooks, Plain};
-use firndb_engine::options::{Background, HookResolver, Options as EngineOptions};
+use firndb_engine::hooks::Plain;
+use firndb_engine::options::{Background, Options as EngineOptions};
 use firndb_engine::store::CompactOptions;
 use firndb_ingest::line_protocol;
 use firndb_ingest::precision::Precision;
@@ -16,16 +16,6 @@ use crate::exec::{Cancel, Context, Limits};
 
 /// What `now` is: 2023-11-14T23:13:20Z.
 pub const NOW: i64 = 1_700_003_600_000_000_000;
-
-/// Hooks of keyspaces that are not of points.
-#[derive(Debug)]
-pub struct PlainHooks;
-
-impl HookResolver for PlainHooks {
-    fn hooks(&self, _: &str) -> Arc<dyn Hooks> {
-        Arc::new(Plain::default())
-    }
-}
 
 /// Where points lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +32,7 @@ pub enum Place {
 pub fn open() -> Tsdb {
     let clock = Arc::new(ManualClock::at(NOW));
     let fs = Arc::new(SimFs::new(1));
-    let mut engine = EngineOptions::new("/db", fs, clock, Arc::new(PlainHooks));
+    let mut engine = EngineOptions::new("/db", fs, clock, Arc::new(Plain::new()));
     engine.background = Background::Inline;
     let tsdb = Tsdb::open(Options::new(engine)).unwrap();
     tsdb.create_database("d", None).unwrap();

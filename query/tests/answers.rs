@@ -10,8 +10,8 @@ use axum::http::Request;
 use firndb_engine::budget::Budget;
 use firndb_engine::clock::ManualClock;
 use firndb_engine::fs::sim::SimFs;
-use firndb_engine::hooks::{Hooks, Plain};
-use firndb_engine::options::{Background, HookResolver, Options as EngineOptions};
+use firndb_engine::hooks::Plain;
+use firndb_engine::options::{Background, Options as EngineOptions};
 use firndb_engine::store::CompactOptions;
 use firndb_ingest::line_protocol;
 use firndb_ingest::precision::Precision;
@@ -24,16 +24,6 @@ use super::case_file::{self, Case};
 
 /// What `now()` is: 2023-11-14T23:13:20Z, an hour after the first points of most files.
 pub const NOW: i64 = 1_700_003_600_000_000_000;
-
-/// Plain hooks for keyspaces that are not of points.
-#[derive(Debug)]
-struct PlainHooks;
-
-impl HookResolver for PlainHooks {
-    fn hooks(&self, _keyspace_name: &str) -> Arc<dyn Hooks> {
-        Arc::new(Plain::default())
-    }
-}
 
 /// Where points lie before they are asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,7 +45,7 @@ impl Fixture {
     pub fn new(storage: Storage) -> Fixture {
         let clock = Arc::new(ManualClock::at(NOW));
         let fs = Arc::new(SimFs::new(1));
-        let mut engine = EngineOptions::new("/db", fs, clock.clone(), Arc::new(PlainHooks));
+        let mut engine = EngineOptions::new("/db", fs, clock.clone(), Arc::new(Plain::new()));
         engine.background = Background::Inline;
         let mut options = Options::new(engine);
         options.rolling.stride_ns = 3_600_000_000_000; // the cases hold few hours

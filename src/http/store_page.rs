@@ -3,7 +3,7 @@
 //! Levels are told by class of keyspace (`points`, `index`, `catalog`, `kv`), not by keyspace:
 //! there may be thousands.
 
-use firndb::engine::metrics::{LevelMetrics, StoreMetrics};
+use firndb::engine::metrics::{Amplification, LevelMetrics, StoreMetrics};
 use firndb::tsdb::Tsdb;
 
 use crate::metrics::text::Text;
@@ -14,6 +14,7 @@ pub fn render(tsdb: &Tsdb, out: &mut Text) {
     memtables(&metrics, out);
     log(&metrics, out);
     levels(&metrics, out);
+    amplification(&metrics, out);
     compactions(&metrics, out);
     cache(&metrics, out);
     disk(tsdb, &metrics, out);
@@ -69,6 +70,16 @@ fn memtables(metrics: &StoreMetrics, out: &mut Text) {
     out.counter("firndb_write_stalls_total", help, metrics.stalls);
     let seconds = metrics.stall_ns as f64 / 1e9;
     out.counter("firndb_write_stall_seconds_total", "Time writers spent stopped.", seconds);
+    let name = "firndb_writes_slowed_total";
+    out.head(name, "counter", "Writes slowed by debt, by what is behind.");
+    for (reason, count) in &metrics.slowed {
+        out.sample(name, &[("reason", reason)], count);
+    }
+    let name = "firndb_write_delay_seconds";
+    out.head(name, "histogram", "Time a slowed write was held.");
+    out.seconds(name, &[], &metrics.delay_histogram_ns);
+    let help = "Bytes a second that merges were seen to drain lately; slowed writes get as much.";
+    out.gauge("firndb_drain_bytes_per_second", help, metrics.drain_bytes_per_s);
     let help = "Writes refused because flushes were behind.";
     out.counter("firndb_writes_refused_total", help, metrics.refused_busy);
 }
@@ -123,6 +134,24 @@ fn levels(metrics: &StoreMetrics, out: &mut Text) {
     by_class(out, "firndb_read_amplification", help, &|class| classes[class].read_amplification);
     let help = "Estimated bytes that must be compacted until every score is below 1.";
     by_class(out, "firndb_compaction_pending_bytes", help, &|class| classes[class].pending_bytes);
+}
+
+/// What a byte written, read and kept costs, as measured since the start.
+fn amplification(metrics: &StoreMetrics, out: &mut Text) {
+    let mut each = |name: &str, help: &str, of: fn(&Amplification) -> Option<f64>| {
+        out.head(name, "gauge", help);
+        for (class, metrics) in &metrics.classes {
+            if let Some(value) = of(&metrics.amplification) {
+                out.sample(name, &[("class", class)], value);
+            }
+        }
+    };
+    let help = "Bytes of tables written for each byte put; the log is not among them.";
+    each("firndb_write_amplification", help, Amplification::write);
+    each("firndb_get_runs", "Sorted runs that a point read looks at, sampled.", Amplification::get);
+    each("firndb_seek_runs", "Sorted runs that a scan merges, sampled.", Amplification::seek);
+    let help = "Bytes of tables for each live one, estimated.";
+    each("firndb_space_amplification", help, Amplification::space);
 }
 
 fn compactions(metrics: &StoreMetrics, out: &mut Text) {

@@ -2,43 +2,21 @@
 
 use std::sync::Arc;
 
-use clap::Args;
 use firndb::SystemClock;
 use firndb::engine::hooks::Plain;
 use firndb::engine::options::Options;
 use firndb::engine::repair::{self, RepairReport};
 
-use super::{FolderArgs, confirmed, refused};
+use super::{RepairArgs, refused};
 use crate::cli::Exit;
-use crate::output::{Answer, Cell, OutputArgs, Rows};
-
-/// Arguments of `firndb repair`.
-#[derive(Debug, Args)]
-pub struct RepairArgs {
-    #[command(flatten)]
-    folder: FolderArgs,
-    /// Say what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
-    /// Do not ask.
-    #[arg(long)]
-    yes: bool,
-    #[command(flatten)]
-    output: OutputArgs,
-}
+use crate::output::{Answer, Cell, Rows};
 
 /// Runs the command.
 pub fn run(args: &RepairArgs) -> Exit {
-    let folder = match args.folder.open() {
+    let folder = match args.open("set its damaged files aside?") {
         Ok(folder) => folder,
         Err(exit) => return exit,
     };
-    let question = format!("set damaged files of {} aside?", folder.dir.display());
-    if !args.dry_run
-        && let Err(exit) = confirmed(&question, args.yes)
-    {
-        return exit;
-    }
     let clock = Arc::new(SystemClock::new());
     // Hooks are for running stores; a repair moves bytes and asks none.
     let options = Options::new(&folder.dir, folder.fs.clone(), clock, Arc::new(Plain::new()));

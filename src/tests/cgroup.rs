@@ -2,6 +2,7 @@
 //! is killed by the kernel, whatever the process thinks of itself.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Removed when dropped; its processes must have ended.
 pub struct MemoryCgroup(PathBuf);
@@ -32,7 +33,12 @@ impl MemoryCgroup {
         std::fs::create_dir(&folder).ok()?;
         let cgroup = MemoryCgroup(folder);
         std::fs::write(cgroup.0.join(limit), limit_bytes.to_string()).ok()?;
-        Some(cgroup)
+        // A limit may be set where no process may be moved.
+        let mut trial = Command::new("sleep").arg("60").spawn().ok()?;
+        let moved = std::fs::write(cgroup.0.join("cgroup.procs"), trial.id().to_string());
+        let _ = trial.kill();
+        let _ = trial.wait();
+        moved.ok().map(|()| cgroup)
     }
 
     /// Its folder, where processes are moved to it.

@@ -298,15 +298,17 @@ fn is_in(tsdb: &Tsdb, state: &State) -> bool {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_ok()
 }
 
-/// Returns the number of buckets compared.
-fn crash_everywhere(seed: u64, steps: &[Step], durability: Durability, stride: u64) -> usize {
+/// Crashes at every call, in one mode each (`FIRNDB_CRASH_MODES=all`: in every mode). Returns the
+/// number of buckets compared.
+fn crash_everywhere(seed: u64, steps: &[Step], durability: Durability) -> usize {
     let fs = SimFs::new(seed);
     run_until_crash(&fs, steps, None, durability);
     let ops = fs.op_count();
     println!("seed {seed}: {ops} calls");
     let mut compared = 0;
-    for (op, mode) in (0..ops).step_by(stride as usize).zip(CrashMode::ALL.iter().cycle()) {
-        let modes = if stride == 1 { &CrashMode::ALL[..] } else { std::slice::from_ref(mode) };
+    let is_every_mode = std::env::var_os("FIRNDB_CRASH_MODES").is_some_and(|modes| modes == "all");
+    for (op, mode) in (0..ops).zip(CrashMode::ALL.iter().cycle()) {
+        let modes = if is_every_mode { &CrashMode::ALL[..] } else { std::slice::from_ref(mode) };
         for mode in modes {
             let fs = SimFs::new(seed);
             let states = run_until_crash(&fs, steps, Some(op), durability);
@@ -347,25 +349,20 @@ fn crash_everywhere(seed: u64, steps: &[Step], durability: Durability, stride: u
     compared
 }
 
-/// The crash tests walk every `FIRNDB_CRASH_STRIDE`-th call, by default one mode per call.
-fn stride() -> u64 {
-    std::env::var("FIRNDB_CRASH_STRIDE").ok().and_then(|s| s.parse().ok()).unwrap_or(3)
-}
-
 #[test]
 fn acknowledged_points_survive_a_crash_at_any_call() {
-    crash_everywhere(1, &script(1), Durability::Always, stride());
+    crash_everywhere(1, &script(1), Durability::Always);
 }
 
 #[test]
 fn without_a_sync_a_crash_leaves_a_prefix() {
-    crash_everywhere(2, &script(2), Durability::Os, stride());
+    crash_everywhere(2, &script(2), Durability::Os);
 }
 
 #[test]
 fn covered_buckets_equal_their_points_after_a_crash_at_any_call() {
     for (seed, durability) in [(3, Durability::Always), (4, Durability::Os)] {
-        let compared = crash_everywhere(seed, &script_of_rollups(seed), durability, stride());
+        let compared = crash_everywhere(seed, &script_of_rollups(seed), durability);
         println!("{compared} buckets compared");
         assert!(compared > 0, "nothing was rolled up");
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use firndb_engine::clock::ManualClock;
 use firndb_engine::fs::Fs;
 use firndb_engine::fs::sim::{Rng, SimFs};
-use firndb_engine::hooks::{Hooks, Plain};
-use firndb_engine::options::{Background, Durability, HookResolver, Options as EngineOptions};
+use firndb_engine::hooks::Plain;
+use firndb_engine::options::{Background, Durability, Options as EngineOptions};
 use firndb_tsdb::backup::{BackupRequest, Repository, RestoreRequest, Watch, prune};
 use firndb_tsdb::model::{
     Batch, Bitmap, Column, Columns, Field, FieldType, FieldValue, Point, PointSeries, RowPredicate,
@@ -21,21 +21,11 @@ use firndb_tsdb::{
 
 use crate::ruled::{self, Ruled};
 
-/// Plain hooks for keyspaces that are not ours.
-#[derive(Debug)]
-pub struct PlainHooks;
-
-impl HookResolver for PlainHooks {
-    fn hooks(&self, _keyspace_name: &str) -> Arc<dyn Hooks> {
-        Arc::new(Plain::default())
-    }
-}
-
 /// Options for a small store whose jobs run in the calling thread.
 pub fn options(fs: &SimFs, durability: Durability) -> Options {
     let fs: Arc<dyn Fs> = Arc::new(fs.clone());
     let clock = Arc::new(ManualClock::at(0));
-    let mut engine = EngineOptions::new("/db", fs, clock, Arc::new(PlainHooks));
+    let mut engine = EngineOptions::new("/db", fs, clock, Arc::new(Plain::new()));
     engine.background = Background::Inline;
     engine.durability = durability;
     engine.memtable_bytes_max = 256 << 10;

@@ -149,11 +149,7 @@ impl Kernel {
         change: impl FnOnce(&mut RuntimeOptions),
     ) -> Result<RuntimeOptions> {
         self.check_open()?;
-        let (before, after) = self.runtime.change(|options| {
-            // It has a call of its own, too.
-            options.compaction_bytes_per_s = self.rate.bytes_per_s();
-            change(options);
-        })?;
+        let (before, after) = self.runtime.change(change)?;
         if after.cache_bytes != before.cache_bytes {
             self.cache.set_bytes_max(after.cache_bytes);
         }

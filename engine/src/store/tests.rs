@@ -8,6 +8,9 @@ mod read_only;
 mod reads;
 mod set_options;
 
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
 use super::*;
 
 use crate::clock::ManualClock;

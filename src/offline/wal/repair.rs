@@ -1,33 +1,17 @@
 //! `firndb wal repair`: keeps every record of a damaged log that is whole.
 
-use clap::Args;
 use firndb::engine::inspect::log;
 use firndb::engine::key::FileNumber;
 use firndb::engine::wal::salvage::{LostSpan, Salvage, salvage};
 
 use super::known;
 use crate::cli::{Exit, complain};
-use crate::offline::{FolderArgs, confirmed, refused};
-use crate::output::{Answer, Cell, OutputArgs, Rows, grouped};
-
-/// Arguments of `firndb wal repair`.
-#[derive(Debug, Args)]
-pub struct RepairArgs {
-    #[command(flatten)]
-    folder: FolderArgs,
-    /// Say what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
-    /// Do not ask.
-    #[arg(long)]
-    yes: bool,
-    #[command(flatten)]
-    output: OutputArgs,
-}
+use crate::offline::{RepairArgs, refused};
+use crate::output::{Answer, Cell, Rows, grouped};
 
 /// Runs the command.
 pub fn run(args: &RepairArgs) -> Exit {
-    let folder = match args.folder.open() {
+    let folder = match args.open("set its damaged log aside?") {
         Ok(folder) => folder,
         Err(exit) => return exit,
     };
@@ -36,12 +20,6 @@ pub fn run(args: &RepairArgs) -> Exit {
         complain("without a manifest the log belongs to no store\n  try `firndb repair DIR`");
         return Exit::Corrupt;
     };
-    let question = format!("set the damaged log of {} aside?", folder.dir.display());
-    if !args.dry_run
-        && let Err(exit) = confirmed(&question, args.yes)
-    {
-        return exit;
-    }
     let outcome = log::segments(&*folder.fs, &folder.dir).and_then(|segments| {
         let seen = segments.last().map_or(0, |number| number.0 + 1);
         let number = FileNumber(known.next_file.0.max(seen));

@@ -16,6 +16,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use firndb_engine::coding::{DecodeError, Decoder, put_signed, put_varint};
+use firndb_engine::compress;
 use pco::data_types::Number;
 use pco::metadata::DeltaEncoding;
 use pco::wrapped::{FileCompressor, FileDecompressor};
@@ -155,8 +156,6 @@ thread_local! {
     /// The contexts of this thread, by level. One costs more to make than a column to compress.
     static COMPRESSORS: RefCell<Vec<(i32, zstd::bulk::Compressor<'static>)>> =
         const { RefCell::new(Vec::new()) };
-    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
-        const { RefCell::new(None) };
 }
 
 const NO_MEMORY: &str = "zstd to memory fails only for want of memory";
@@ -183,12 +182,5 @@ pub fn decompress(frame: &[u8], len: usize) -> Result<Vec<u8>, DecodeError> {
     if len > frame.len().saturating_mul(RATIO_MAX) {
         return Err(broken);
     }
-    let bytes = DECOMPRESSOR.with_borrow_mut(|slot| {
-        let context = match slot {
-            Some(context) => context,
-            None => slot.insert(zstd::bulk::Decompressor::new().map_err(|_| broken)?),
-        };
-        context.decompress(frame, len).map_err(|_| broken)
-    })?;
-    if bytes.len() == len { Ok(bytes) } else { Err(broken) }
+    compress::decompress_zstd(frame, len).map_err(|_| broken)
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use firndb_engine::batch::WriteBatch;
 use firndb_engine::clock::ManualClock;
 use firndb_engine::fs::sim::SimFs;
-use firndb_engine::hooks::{Hooks, Plain};
-use firndb_engine::options::{Background, HookResolver, Options as EngineOptions};
+use firndb_engine::hooks::Plain;
+use firndb_engine::options::{Background, Options as EngineOptions};
 use firndb_engine::store::{CompactOptions, Store};
 
 use super::*;
@@ -20,18 +20,9 @@ use crate::{Options, Piece, ScanRequest, Tsdb};
 
 const NOW: i64 = 1_700_000_000_000_000_000;
 
-#[derive(Debug)]
-struct PlainHooks;
-
-impl HookResolver for PlainHooks {
-    fn hooks(&self, _keyspace_name: &str) -> Arc<dyn Hooks> {
-        Arc::new(Plain::default())
-    }
-}
-
 fn engine_options(fs: &SimFs) -> EngineOptions {
     let (fs, clock) = (Arc::new(fs.clone()), Arc::new(ManualClock::at(0)));
-    let mut engine = EngineOptions::new("/db", fs, clock, Arc::new(PlainHooks));
+    let mut engine = EngineOptions::new("/db", fs, clock, Arc::new(Plain::new()));
     engine.background = Background::Inline;
     engine
 }

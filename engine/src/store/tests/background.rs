@@ -127,7 +127,7 @@ fn large_store() -> (Store, Keyspace, Arc<ManualClock>) {
 #[test]
 fn a_manual_job_is_cancelled_while_it_is_held() {
     let (store, _keyspace, _clock) = large_store();
-    store.set_compaction_rate(1);
+    store.set_options(|options| options.compaction_bytes_per_s = 1).unwrap();
     std::thread::scope(|scope| {
         let compaction = scope.spawn(|| store.compact(None, CompactOptions::default(), &|| false));
         let job = manual_job(&store, JobState::Limited, &|| compaction.is_finished());
@@ -140,7 +140,7 @@ fn a_manual_job_is_cancelled_while_it_is_held() {
     let last = store.events(0).pop().unwrap();
     assert!(matches!(last.kind, EventKind::JobFailed { .. }), "{last:?}");
     // Nothing of it is left, and it may be asked for again.
-    store.set_compaction_rate(0);
+    store.set_options(|options| options.compaction_bytes_per_s = 0).unwrap();
     store.compact(None, CompactOptions::default(), &|| false).unwrap();
     assert!(store.check(true, &|_, _| {}).unwrap().findings.is_empty());
 }
@@ -172,7 +172,7 @@ fn a_running_job_is_paused_and_goes_on() {
 #[test]
 fn the_rate_holds_jobs_until_time_has_passed() {
     let (store, _keyspace, clock) = large_store();
-    store.set_compaction_rate(1 << 20);
+    store.set_options(|options| options.compaction_bytes_per_s = 1 << 20).unwrap();
     let start = store.options().clock.monotonic_ns();
     std::thread::scope(|scope| {
         let compaction = scope.spawn(|| store.compact(None, CompactOptions::default(), &|| false));
@@ -291,5 +291,5 @@ fn flushes_go_first_where_there_is_one_worker() {
     let job = store.jobs()[0].id;
     let refused = store.cancel_job(job);
     assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
-    store.set_compaction_rate(0);
+    store.set_options(|options| options.compaction_bytes_per_s = 0).unwrap();
 }

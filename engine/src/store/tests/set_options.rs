@@ -128,7 +128,7 @@ fn what_would_not_do_changes_nothing() {
         assert!(matches!(outcome, Err(Error::Invalid { .. })), "{outcome:?}");
         assert_eq!(store.runtime_options(), before);
     }
-    store.set_compaction_rate(1 << 20);
+    store.set_options(|options| options.compaction_bytes_per_s = 1 << 20).unwrap();
     let now = store.set_options(|options| options.stall_ms_max = 2).unwrap();
     assert_eq!((now.compaction_bytes_per_s, now.stall_ms_max), (1 << 20, 2));
     store.set_options(|options| options.compaction_bytes_per_s = 0).unwrap();

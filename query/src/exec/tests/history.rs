@@ -9,6 +9,7 @@ use std::sync::Arc;
 use firndb_engine::clock::ManualClock;
 use firndb_engine::fs::Fs;
 use firndb_engine::fs::sim::{CrashMode, SimFs};
+use firndb_engine::hooks::Plain;
 use firndb_engine::options::{Background, Options as EngineOptions};
 use firndb_engine::store::CompactOptions;
 use firndb_ingest::line_protocol;
@@ -23,7 +24,7 @@ use super::*;
 use crate::exec::spans::{From, Span};
 use crate::exec::{Context, aggregate, division};
 use crate::influxql::{self, Scope};
-use crate::testing::{self, PlainHooks};
+use crate::testing;
 
 const SECOND_NS: i64 = 1_000_000_000;
 const MINUTE_NS: i64 = 60 * SECOND_NS;
@@ -65,7 +66,7 @@ struct World {
 fn open(fs: &SimFs) -> Tsdb {
     let fs: Arc<dyn Fs> = Arc::new(fs.clone());
     let clock = Arc::new(ManualClock::at(0));
-    let mut engine = EngineOptions::new("/db", fs, clock, Arc::new(PlainHooks));
+    let mut engine = EngineOptions::new("/db", fs, clock, Arc::new(Plain::new()));
     engine.background = Background::Inline;
     engine.memtable_bytes_max = 128 << 10;
     engine.memtable_bytes_hard = 4 << 20;
