@@ -1,8 +1,9 @@
 //! A database: the coordinator of schema, index, partitions and policies.
 //!
 //! Who may do what at once:
-//! - the *gate* is held for reading by writes of points and for writing by drops, expiry and the
-//!   end of the database, so that no write meets a series or partition that is just going;
+//! - the *gate* is held for reading by writes of points and for writing by drops, deletes, expiry and
+//!   the end of the database, so that no write meets a series or partition that is just going; who
+//!   holds it for writing scans nothing long;
 //! - the *registration lock* is held by a write from the moment it finds something new (series,
 //!   field, measurement) until its batch is in the log, so that nobody sees a number before the
 //!   entry that explains it; points of known series and fields never take it;
@@ -21,7 +22,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{Catalog, Settings};
 use crate::column_cache::ColumnCache;
-use crate::deletes::DeleteList;
+use crate::deletes::{DeleteList, Watches};
 use crate::index::entries::{self, Counters, FieldEntry, MeasurementEntry};
 use crate::index::{SeriesCache, SeriesIndex};
 use crate::left_out::LeftOut;
@@ -51,6 +52,7 @@ pub struct Database {
     pub(crate) index: SeriesIndex,
     pub(crate) left_out: Arc<LeftOut>,
     pub(crate) deletes: Mutex<DeleteList>,
+    pub(crate) watches: Watches,
     pub(crate) cache: SeriesCache,
     pub(crate) columns: Arc<ColumnCache>,
     pub(crate) partitions: Partitions,
@@ -117,6 +119,7 @@ impl Database {
             index: SeriesIndex::new(store.clone(), keyspace.id, left_out.dropped().clone()),
             left_out,
             deletes: Mutex::default(),
+            watches: Watches::default(),
             cache: SeriesCache::new(series_cache_bytes, &budget),
             columns,
             partitions: Partitions::new(store.clone(), name),

@@ -1,7 +1,8 @@
 //! Deletes: points gone by time, tag, field and value.
 //!
-//! 1. A request is resolved, with no write in flight, into groups of series, spans of time and
-//!    fields: conditions on tags by the index, conditions on values by a scan.
+//! 1. Rows that meet conditions on values are found by a scan, while writes go on. The rest comes
+//!    with no write in flight: what was written since the scan is looked at again, conditions on
+//!    tags are asked of the index, and all becomes groups of series, spans of time and fields.
 //! 2. One batch holds the record of the delete and, for every partition that has rows in memory, an
 //!    operation that takes them out of there. Its sequence number is the delete's. From then on
 //!    scans and merges leave out what older sources hold; what is written later stays.
@@ -9,7 +10,8 @@
 //!    record goes, and an entry for the list stays.
 //!
 //! Modules in order; each may use those above it: `entry` (the list and how it is stored),
-//! `resolve` (requests into groups), `log` (making a delete), `count` (the dry run), `purge`.
+//! `watch` (what is written during a scan), `rows` (conditions on values), `resolve` (requests into
+//! groups), `log` (making a delete), `count` (the dry run), `purge`.
 //!
 //! Invariant: a record goes only when no source in a partition that it means is older than it and
 //! was not rewritten since.
@@ -19,6 +21,8 @@ mod entry;
 mod log;
 mod purge;
 mod resolve;
+mod rows;
+mod watch;
 
 use std::sync::Arc;
 
@@ -28,6 +32,7 @@ use crate::model::{RowPredicate, TimeRange};
 pub use count::DeleteCount;
 pub(crate) use entry::DeleteList;
 pub use entry::{DeleteInfo, DeleteState};
+pub(crate) use watch::{Notes, Watches};
 
 /// What is to be deleted.
 #[derive(Debug, Clone)]

@@ -4,7 +4,8 @@
 use hashbrown::HashSet;
 
 use super::DeleteRequest;
-use super::resolve::{Asked, Found};
+use super::resolve::Found;
+use super::rows::Asked;
 use crate::Result;
 use crate::database::Database;
 use crate::model::{Bitmap, Columns, FieldId, RowPredicate, SeriesId, TagSet, Timestamp};

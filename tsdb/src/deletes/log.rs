@@ -31,12 +31,14 @@ impl Database {
     /// deletes that are not purged yet; a part of a rollup's bucket whose points are gone; the
     /// engine's refusal. Then nothing was deleted.
     pub fn delete(&self, request: &DeleteRequest, now: Timestamp) -> Result<DeleteReport> {
+        let ahead = self.find_rows(request)?;
         let (report, commit) = {
             let gate = self.gate.write();
             if *gate == Life::Dropped {
                 return Err(Error::DatabaseNotFound { name: self.name.clone() });
             }
-            let resolved = self.resolve_delete(request)?;
+            let rows = self.catch_up(request, ahead)?;
+            let resolved = self.resolve_delete(request, &rows)?;
             if resolved.groups.is_empty() {
                 return Ok(DeleteReport::default());
             }
@@ -79,6 +81,7 @@ impl Database {
         let commit = self.store.write_no_wait(&batch, SYNCED)?;
         self.left_out.add_delete(commit.seq(), groups.clone());
         drop(deleting);
+        self.watches.tell_deleted(&groups);
         in_rollups.publish(now);
         self.schema.publish(changed);
         self.publish_drop(&resolved.dropped, &resolved.emptied);

@@ -18,7 +18,7 @@ use crate::memtable::erase;
 use crate::model::{Batch, Field, FieldType, FieldValue, Point, PointSeries, SeriesId, Values};
 use crate::{Options, Piece, ScanRequest, Tsdb};
 
-const NOW: i64 = 1_700_000_000_000_000_000;
+pub(super) const NOW: i64 = 1_700_000_000_000_000_000;
 
 fn engine_options(fs: &SimFs) -> EngineOptions {
     let (fs, clock) = (Arc::new(fs.clone()), Arc::new(ManualClock::at(0)));
@@ -27,7 +27,7 @@ fn engine_options(fs: &SimFs) -> EngineOptions {
     engine
 }
 
-fn open(fs: &SimFs) -> (Tsdb, Arc<Database>) {
+pub(super) fn open(fs: &SimFs) -> (Tsdb, Arc<Database>) {
     let tsdb = Tsdb::open(Options::new(engine_options(fs))).unwrap();
     let database = tsdb.create_database("d", None).unwrap();
     (tsdb, database)
@@ -89,7 +89,7 @@ fn rows(database: &Database) -> Vec<i64> {
     found
 }
 
-fn compact(store: &Store, is_final: bool) {
+pub(super) fn compact(store: &Store, is_final: bool) {
     store.compact(None, CompactOptions { is_final }, &|| false).unwrap();
 }
 

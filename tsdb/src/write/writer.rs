@@ -15,6 +15,7 @@ use firndb_engine::store::{Commit, WriteOptions};
 use hashbrown::HashMap;
 
 use crate::database::{Database, Life};
+use crate::deletes::Notes;
 use crate::index::entries;
 use crate::limits::KEY_BYTES_MAX;
 use crate::memtable::payload::{STRING_BYTES_LIMIT, ShapeField};
@@ -132,6 +133,8 @@ struct Writer<'d, 'b> {
     summary: WriteSummary,
     has_dropped: bool,
     late: Late,
+    /// For deletes that look for rows meanwhile.
+    notes: Option<Notes>,
     batch_bytes_max: usize,
 }
 
@@ -167,6 +170,7 @@ impl<'d, 'b> Writer<'d, 'b> {
             summary: WriteSummary::default(),
             has_dropped: !database.index.dropped().is_empty(),
             late: database.late(&policy.name, now),
+            notes: database.watches.notes(),
             batch_bytes_max: batch_bytes_max(database.store.options().memtable_bytes_max),
         }
     }
@@ -184,6 +188,9 @@ impl<'d, 'b> Writer<'d, 'b> {
                     if self.late.may_touch(point.timestamp) {
                         let name = &self.locals[self.last_local].info.name;
                         self.late.mark(name, series, point.timestamp);
+                    }
+                    if let Some(notes) = &mut self.notes {
+                        notes.add(series, point.timestamp);
                     }
                     let numbered = (shape, &self.shapes[shape]);
                     self.rows.push(series, numbered, fields, point.timestamp);
@@ -504,8 +511,18 @@ impl<'d, 'b> Writer<'d, 'b> {
         Ok(())
     }
 
-    /// Hands what was collected to the log, then lets registrations be seen.
+    /// Hands what was collected to the log, lets registrations be seen, and only then tells those
+    /// who look for rows: they would not find a field that is not published. After an error it is
+    /// unknown what is there, so they look at it too.
     fn flush(&mut self) -> Result<()> {
+        let logged = self.log();
+        if let Some(notes) = &mut self.notes {
+            self.database.watches.tell_written(&self.policy.name, &std::mem::take(notes));
+        }
+        logged
+    }
+
+    fn log(&mut self) -> Result<()> {
         if let Some(registration) = &mut self.registration {
             registration.finish(&mut self.out);
         }
