@@ -140,6 +140,8 @@ pub mod repair;
 
 pub mod store;
 
+pub mod backup;
+
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod example;

@@ -1,5 +1,6 @@
 //! The store as its users see it, on the simulated file system.
 
+mod backup;
 mod chain;
 mod crash;
 mod damage;

@@ -130,8 +130,10 @@ async fn verify(State(state): State<BackupState>, body: Bytes) -> Response {
         Ok(body) => body,
         Err(refused) => return refused.v1(),
     };
-    run(state, move |_, repository, watch| backup::verify(repository, body.id.as_deref(), watch))
-        .await
+    run(state, move |_, repository, watch| {
+        Ok(backup::verify(repository, body.id.as_deref(), watch)?)
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize)]
@@ -145,7 +147,7 @@ async fn prune(State(state): State<BackupState>, body: Bytes) -> Response {
         Ok(body) => body,
         Err(refused) => return refused.v1(),
     };
-    run(state, move |_, repository, watch| backup::prune(repository, body.keep, watch)).await
+    run(state, move |_, repository, watch| Ok(backup::prune(repository, body.keep, watch)?)).await
 }
 
 async fn list(State(state): State<BackupState>) -> Response {
@@ -155,7 +157,7 @@ async fn list(State(state): State<BackupState>) -> Response {
             let backups: Vec<Value> = listed.iter().map(backup_json).collect();
             axum::Json(json!({ "backups": backups })).into_response()
         }
-        Ok(Err(error)) => answer_of(&error).v1(),
+        Ok(Err(error)) => answer_of(&Error::Engine(error)).v1(),
         Err(_) => internal().v1(),
     }
 }
@@ -165,7 +167,7 @@ fn backup_json(listed: &Listed) -> Value {
         Err(error) => json!({ "id": listed.id, "error": error.to_string() }),
         Ok(record) => {
             let time = chrono::DateTime::from_timestamp_nanos(record.time_ns);
-            let databases: Vec<_> = record.databases.iter().map(|d| &d.name).collect();
+            let databases: Vec<_> = record.groups.iter().map(|d| &d.name).collect();
             let keyspaces: Vec<_> = record.keyspaces.iter().map(|k| &k.name).collect();
             json!({
                 "id": listed.id,
@@ -200,8 +202,10 @@ fn internal() -> ErrorAnswer {
 
 fn answer_of(error: &Error) -> ErrorAnswer {
     let status = match error {
-        Error::BackupNotFound { .. } => StatusCode::NOT_FOUND,
-        Error::DatabaseExists { .. } | Error::RepositoryBusy { .. } => StatusCode::CONFLICT,
+        Error::Engine(engine::Error::NotFound { .. }) => StatusCode::NOT_FOUND,
+        Error::DatabaseExists { .. } | Error::Engine(engine::Error::Locked { .. }) => {
+            StatusCode::CONFLICT
+        }
         other => return ErrorAnswer::from(other),
     };
     ErrorAnswer::new(status, error.to_string())

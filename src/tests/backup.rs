@@ -141,8 +141,8 @@ fn damage_and_refusals_are_told() {
         ("/api/v1/backup", r#"{"database":"none"}"#, 404, "database not found: none"),
         ("/api/v1/backup", r#"{"db":"d"}"#, 400, "unknown field"),
         ("/api/v1/restore", "{}", 400, "missing field"),
-        ("/api/v1/restore", r#"{"id":"../x"}"#, 404, "backup not found: ../x"),
-        ("/api/v1/backup/verify", r#"{"id":"x"}"#, 404, "backup not found: x"),
+        ("/api/v1/restore", r#"{"id":"../x"}"#, 404, "backup ../x not found"),
+        ("/api/v1/backup/verify", r#"{"id":"x"}"#, 404, "backup x not found"),
         ("/api/v1/backup/prune", r#"{"keep":0}"#, 400, "at least one"),
     ];
     for (path, body, status, words) in cases {

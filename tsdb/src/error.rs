@@ -59,18 +59,6 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// No backup of this id in the repository.
-    #[error("backup not found: {id}")]
-    BackupNotFound {
-        /// The id asked for.
-        id: String,
-    },
-    /// Somebody else works on the repository of backups.
-    #[error("{path} is in use by another backup, restore or check; try again when it is done")]
-    RepositoryBusy {
-        /// Its lock file.
-        path: String,
-    },
     /// A name that cannot be one, or a number out of range.
     #[error("{reason}")]
     Invalid {

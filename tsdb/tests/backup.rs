@@ -308,8 +308,8 @@ fn what_cannot_be_done_is_said() {
     assert_eq!(error.to_string(), "database not found: x");
     let id = back_up(&tsdb, &fs, None, START).id;
     let cases = [
-        (restore("20200101T000000Z", None, None), "backup not found: 20200101T000000Z"),
-        (restore("../../etc/passwd", None, None), "backup not found: ../../etc/passwd"),
+        (restore("20200101T000000Z", None, None), "backup 20200101T000000Z not found"),
+        (restore("../../etc/passwd", None, None), "backup ../../etc/passwd not found"),
         (restore(&id, Some("x"), None), "has no database x; it has: d, e"),
         (restore(&id, None, Some("y")), "another name is for one database"),
         (restore(&id, Some("d"), None), "database d exists"),
@@ -322,7 +322,7 @@ fn what_cannot_be_done_is_said() {
     let held = fs.lock(Path::new("/backups/LOCK")).unwrap();
     let error =
         tsdb.backup(&repository, &BackupRequest::default(), START, &Watch::NOBODY).unwrap_err();
-    assert!(matches!(error, Error::RepositoryBusy { .. }), "{error}");
+    assert!(matches!(error, Error::Engine(engine::Error::Locked { .. })), "{error}");
     drop(held);
     assert!(prune(&repository, 0, &Watch::NOBODY).is_err());
     assert_eq!(tsdb.databases(), ["d", "e"]);

@@ -103,6 +103,14 @@ impl ExportedTable {
     pub fn path(&self) -> &Path {
         self.file.table.path()
     }
+
+    /// Reads all of it and verifies every block and body.
+    ///
+    /// # Errors
+    /// `Corrupt` with file and offset, I/O.
+    pub fn check(&self) -> Result<()> {
+        self.file.table.check(true).map(drop)
+    }
 }
 
 impl Kernel {

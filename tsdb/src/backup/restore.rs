@@ -8,17 +8,14 @@
 //! it.
 
 use firndb_engine as engine;
-use firndb_engine::manifest::Place;
-use firndb_engine::store::{Import, TableSource, Transfer};
+use firndb_engine::backup::record::{BackupRecord, GroupRecord, KeyspaceRecord};
+use firndb_engine::backup::{Meter, Repository, Watch};
 use serde::Serialize;
 
-use super::record::{BackupRecord, DatabaseRecord, KeyspaceRecord};
-use super::repository::{Repository, Sha256Hex};
-use super::{Meter, Watch};
 use crate::catalog::Settings;
 use crate::database::check_name;
 use crate::instance::Tsdb;
-use crate::keys::Keyspace;
+use crate::keys::{self, Keyspace};
 use crate::{Error, Result};
 
 /// What to restore.
@@ -79,15 +76,15 @@ impl Tsdb {
                     let reason = format!("{} is not a keyspace of a database", keyspace.name);
                     Error::corrupt(&record.id, reason)
                 })?;
-                fetch(repository, &mut import, keyspace, &parsed.name_in(&name), &meter)?;
+                repository.fetch(&mut import, keyspace, &parsed.name_in(&name), &meter)?;
             }
-            self.adopt(&name, &database.catalog, import, record.seq, request.may_replace)?;
+            self.adopt(&name, &database.note, import, record.seq, request.may_replace)?;
             summary.databases.push(name);
         }
         if !others.is_empty() {
             let mut import = self.store().begin_import()?;
             for keyspace in others {
-                fetch(repository, &mut import, keyspace, &keyspace.name, &meter)?;
+                repository.fetch(&mut import, keyspace, &keyspace.name, &meter)?;
             }
             let old = others.iter().filter_map(|keyspace| self.store().keyspace(&keyspace.name));
             let old: Vec<_> = old.map(|keyspace| keyspace.id).collect();
@@ -101,17 +98,23 @@ impl Tsdb {
     /// Refuses before anything is copied what would be refused at the end.
     fn check_conflicts(
         &self,
-        chosen: &[(String, &DatabaseRecord)],
+        chosen: &[(String, &GroupRecord)],
         others: &[KeyspaceRecord],
         request: &RestoreRequest,
     ) -> Result<()> {
         for (name, database) in chosen {
             check_name(name)?;
-            let entry = serde_json::to_vec(&database.catalog).expect("JSON has a JSON form");
+            let entry = serde_json::to_vec(&database.note).expect("JSON has a JSON form");
             Settings::parse(name, &entry)?;
             if !request.may_replace && self.database(name).is_some() {
                 return Err(Error::DatabaseExists { name: name.clone() });
             }
+        }
+        let is_ours = |name: &str| name == keys::CATALOG || Keyspace::parse(name).is_some();
+        if let Some(keyspace) = others.iter().find(|keyspace| is_ours(&keyspace.name)) {
+            let name = &keyspace.name;
+            let reason = format!("{name} without its database: the backup is of a bare store");
+            return Err(Error::Invalid { reason });
         }
         let is_taken = |keyspace: &&KeyspaceRecord| self.store().keyspace(&keyspace.name).is_some();
         match others.iter().find(is_taken) {
@@ -147,13 +150,13 @@ impl Tsdb {
 fn choose<'a>(
     record: &'a BackupRecord,
     request: &RestoreRequest,
-) -> Result<Vec<(String, &'a DatabaseRecord)>> {
-    let is_meant = |database: &&DatabaseRecord| {
+) -> Result<Vec<(String, &'a GroupRecord)>> {
+    let is_meant = |database: &&GroupRecord| {
         request.database.as_ref().is_none_or(|name| *name == database.name)
     };
-    let chosen: Vec<_> = record.databases.iter().filter(is_meant).collect();
+    let chosen: Vec<_> = record.groups.iter().filter(is_meant).collect();
     if let (true, Some(name)) = (chosen.is_empty(), &request.database) {
-        let names: Vec<_> = record.databases.iter().map(|d| d.name.as_str()).collect();
+        let names: Vec<_> = record.groups.iter().map(|d| d.name.as_str()).collect();
         let names = names.join(", ");
         let reason = format!("backup {} has no database {name}; it has: {names}", record.id);
         return Err(Error::Invalid { reason });
@@ -166,40 +169,4 @@ fn choose<'a>(
         }
         (None, _) => Ok(chosen.into_iter().map(|d| (d.name.clone(), d)).collect()),
     }
-}
-
-/// Brings the tables of a keyspace into the store, verified.
-fn fetch(
-    repository: &Repository,
-    import: &mut Import,
-    keyspace: &KeyspaceRecord,
-    name: &str,
-    meter: &Meter<'_>,
-) -> Result<()> {
-    import.keyspace(name, keyspace.options())?;
-    for table in &keyspace.tables {
-        let (mut hash, mut length) = (Sha256Hex::default(), 0);
-        let source = TableSource {
-            path: repository.object_path(&table.object),
-            place: Place { level: table.level, age: table.age },
-            is_final: table.is_final,
-        };
-        let fetched = import.table(&source, Transfer::Copy, &mut |bytes| {
-            hash.update(bytes);
-            length += bytes.len() as u64;
-            meter.bytes(bytes.len() as u64)
-        });
-        match fetched {
-            // What is no table any more is told as what it is: not what was written.
-            Ok(()) => repository.check_copy(table, &hash, length)?,
-            Err(error) if error.is_corrupt() => {
-                repository.check_copy(table, &hash, length)?;
-                return Err(error.into());
-            }
-            Err(error) => return Err(error.into()),
-        }
-        meter.file();
-    }
-    keyspace.range_deletes().try_for_each(|delete| import.range_delete(delete))?;
-    Ok(())
 }

@@ -1,11 +1,9 @@
-//! Takes a backup: a cut, then copies of the tables that the repository does not have.
+//! Takes a backup: a cut of databases, copied by the engine, its keyspaces put where they belong.
 
-use firndb_engine::store::{ExportedKeyspace, ExportedTable};
+use firndb_engine::backup::record::{BackupRecord, GroupRecord, KeyspaceRecord};
+use firndb_engine::backup::{BackupOptions, Repository, Watch};
 use serde::Serialize;
 
-use super::record::{BackupRecord, DatabaseRecord, KeyspaceRecord, TableIdentity, TableRecord};
-use super::repository::{Known, Repository};
-use super::{Meter, Watch};
 use crate::Result;
 use crate::instance::{Cut, Tsdb};
 use crate::keys::Keyspace;
@@ -43,8 +41,8 @@ impl Tsdb {
     /// Backs up one database or everything, as it is at one moment of this call.
     ///
     /// # Errors
-    /// No such database, a repository in use, I/O, `Cancelled`. What was copied by then stays for
-    /// the next backup.
+    /// No such database, a repository in use, a damaged table, I/O, `Cancelled`. What was copied by
+    /// then stays for the next backup.
     pub fn backup(
         &self,
         repository: &Repository,
@@ -52,47 +50,27 @@ impl Tsdb {
         now: Timestamp,
         watch: &Watch<'_>,
     ) -> Result<BackupSummary> {
-        let _lock = repository.lock()?;
-        let store = format!("{:032x}", self.store().id());
-        let known = if request.is_full { Known::default() } else { repository.known(&store)? };
+        let options = BackupOptions { is_full: request.is_full };
+        let taking = repository.begin(self.store(), options)?;
         let Cut { export, entries, held_ns } =
             self.cut(request.database.as_deref(), watch.is_cancelled)?;
-        let tables = || export.keyspaces.iter().flat_map(|keyspace| &keyspace.tables);
-        let bytes = tables().map(|table| table.meta().bytes).sum();
-        let mut summary = BackupSummary {
-            id: repository.free_id(now)?,
-            databases: entries.iter().map(|(name, _)| name.clone()).collect(),
-            tables: tables().count() as u64,
-            bytes,
-            tables_copied: 0,
-            bytes_copied: 0,
-            held_ns,
-        };
-        let meter = Meter::new(watch, summary.tables, bytes);
-        let mut keyspaces = Vec::with_capacity(export.keyspaces.len());
-        for keyspace in &export.keyspaces {
-            let mut copier = Copier { repository, known: &known, meter: &meter, summary };
-            keyspaces.push(copier.keyspace(keyspace)?);
-            summary = copier.summary;
-        }
-        if summary.tables_copied > 0 {
-            repository.sync_objects()?;
-        }
-        let mut record = BackupRecord {
-            id: summary.id.clone(),
-            time_ns: now,
-            scope: request.database.clone(),
-            store,
-            seq: export.seq,
-            databases: Vec::new(),
-            keyspaces: Vec::new(),
-        };
-        record.databases = (entries.into_iter())
-            .map(|(name, catalog)| DatabaseRecord { name, catalog, keyspaces: Vec::new() })
-            .collect();
+        let taken = taking.copy(&export, now, watch)?;
+        let (copied, mut record) = (taken.summary, taken.record);
+        record.scope = request.database.clone();
+        let group = |(name, note)| GroupRecord { name, note, keyspaces: Vec::new() };
+        record.groups = entries.into_iter().map(group).collect();
+        let keyspaces = std::mem::take(&mut record.keyspaces);
         keyspaces.into_iter().for_each(|keyspace| file(&mut record, keyspace));
-        repository.store(&record)?;
-        Ok(summary)
+        taking.finish(&record)?;
+        Ok(BackupSummary {
+            id: record.id,
+            databases: record.groups.into_iter().map(|group| group.name).collect(),
+            tables: copied.tables,
+            bytes: copied.bytes,
+            tables_copied: copied.tables_copied,
+            bytes_copied: copied.bytes_copied,
+            held_ns,
+        })
     }
 }
 
@@ -102,48 +80,10 @@ fn file(record: &mut BackupRecord, keyspace: KeyspaceRecord) {
     match Keyspace::parse(&keyspace.name) {
         None => record.keyspaces.push(keyspace),
         Some(parsed) => {
-            let of = |database: &&mut DatabaseRecord| database.name == parsed.database();
-            if let Some(database) = record.databases.iter_mut().find(of) {
-                database.keyspaces.push(keyspace);
+            let of = |group: &&mut GroupRecord| group.name == parsed.database();
+            if let Some(group) = record.groups.iter_mut().find(of) {
+                group.keyspaces.push(keyspace);
             }
         }
-    }
-}
-
-struct Copier<'a> {
-    repository: &'a Repository,
-    known: &'a Known,
-    meter: &'a Meter<'a>,
-    summary: BackupSummary,
-}
-
-impl Copier<'_> {
-    fn keyspace(&mut self, keyspace: &ExportedKeyspace) -> Result<KeyspaceRecord> {
-        let tables: Result<_> = keyspace.tables.iter().map(|table| self.table(table)).collect();
-        Ok(KeyspaceRecord::new(keyspace, tables?))
-    }
-
-    fn table(&mut self, table: &ExportedTable) -> Result<TableRecord> {
-        let (meta, identity) = (table.meta(), TableIdentity::of(table));
-        let object = match self.repository.find(self.known, &identity, meta.bytes) {
-            Some(object) => {
-                self.meter.bytes(meta.bytes)?;
-                object
-            }
-            None => {
-                self.summary.tables_copied += 1;
-                self.summary.bytes_copied += meta.bytes;
-                self.repository.add(table.path(), meta.number.0, self.meter)?
-            }
-        };
-        self.meter.file();
-        Ok(TableRecord {
-            object,
-            bytes: meta.bytes,
-            level: table.place.level,
-            age: table.place.age,
-            is_final: meta.is_final,
-            identity,
-        })
     }
 }

@@ -7,24 +7,19 @@
 //!       objects/new-<n>     a table file on its way; nobody's after a crash
 //! ```
 //!
-//! Why SHA-256: equal names must mean equal bytes also where somebody chose the bytes, processors
-//! have instructions for it, and `sha256sum` checks a repository without us.
-//!
 //! Order: an object's bytes are synced before it gets its name; the names of all objects are
 //! durable before a backup names them; a backup appears whole, by a rename. Pruning goes the other
 //! way. So a crash leaves whole backups, and objects that nobody names.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use firndb_engine as engine;
-use firndb_engine::fs::{Fs, LockGuard, copy, read_all, write_all_at};
-use sha2::{Digest, Sha256};
-
 use super::Meter;
+use super::checksum::Sha256Hex;
 use super::record::{BackupRecord, TableIdentity, TableRecord};
+use crate::fs::{Fs, LockGuard, copy, read_all, write_all_at};
+use crate::recovery::locked;
 use crate::{Error, Result};
 
 const OBJECTS: &str = "objects";
@@ -32,28 +27,6 @@ const BACKUPS: &str = "backups";
 const LOCK: &str = "LOCK";
 /// What the names of objects on their way begin with.
 const UNFINISHED: &str = "new-";
-
-/// A SHA-256 in the making or made, shown in hexadecimal.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Sha256Hex(Sha256);
-
-impl Sha256Hex {
-    pub fn of(bytes: &[u8]) -> Self {
-        let mut hash = Sha256Hex::default();
-        hash.update(bytes);
-        hash
-    }
-
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-}
-
-impl Display for Sha256Hex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.clone().finalize().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
 
 /// A folder of backups.
 #[derive(Debug, Clone)]
@@ -105,15 +78,15 @@ impl Repository {
 
     /// The backup of this id.
     pub fn load(&self, id: &str) -> Result<BackupRecord> {
-        let not_found = || Error::BackupNotFound { id: id.to_owned() };
+        let not_found = || Error::NotFound { what: format!("backup {id}") };
         if !is_id(id) {
             return Err(not_found());
         }
         let path = self.record_path(id);
         match read_all(&*self.fs, &path) {
-            Ok(text) => BackupRecord::decode(&path.display().to_string(), &text),
+            Ok(text) => BackupRecord::decode(&path, &text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(not_found()),
-            Err(e) => Err(engine::Error::io(&path, "read", e).into()),
+            Err(e) => Err(Error::io(&path, "read", e)),
         }
     }
 
@@ -122,18 +95,17 @@ impl Repository {
         self.dir.join(OBJECTS).join(object)
     }
 
-    fn record_path(&self, id: &str) -> PathBuf {
+    pub(super) fn record_path(&self, id: &str) -> PathBuf {
         self.dir.join(BACKUPS).join(format!("{id}.json"))
     }
 
     /// Names in one of its folders, sorted; none when it is not there.
     pub(super) fn names(&self, folder: &str) -> Result<Vec<String>> {
         let path = self.dir.join(folder);
-        if !self.fs.exists(&path).map_err(|e| engine::Error::io(&path, "look for", e))? {
+        if !self.fs.exists(&path).map_err(|e| Error::io(&path, "look for", e))? {
             return Ok(Vec::new());
         }
-        let names = self.fs.list(&path).map_err(|e| engine::Error::io(&path, "list", e));
-        let mut names = names?;
+        let mut names = self.fs.list(&path).map_err(|e| Error::io(&path, "list", e))?;
         names.sort();
         Ok(names)
     }
@@ -144,18 +116,16 @@ impl Repository {
     }
 
     /// Keeps others from it. Makes the folders.
-    pub(super) fn lock(&self) -> Result<Box<dyn LockGuard>> {
+    ///
+    /// # Errors
+    /// `Locked` when another has it, I/O.
+    pub fn lock(&self) -> Result<Box<dyn LockGuard>> {
         for folder in [OBJECTS, BACKUPS] {
             let path = self.dir.join(folder);
-            self.fs.create_dir_all(&path).map_err(|e| engine::Error::io(&path, "create", e))?;
+            self.fs.create_dir_all(&path).map_err(|e| Error::io(&path, "create", e))?;
         }
         let path = self.dir.join(LOCK);
-        self.fs.lock(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::WouldBlock => {
-                Error::RepositoryBusy { path: path.display().to_string() }
-            }
-            _ => engine::Error::io(&path, "lock", e).into(),
-        })
+        self.fs.lock(&path).map_err(|e| locked(&*self.fs, path, e))
     }
 
     /// What earlier backups of the store brought here.
@@ -189,10 +159,11 @@ impl Repository {
         (file.len().ok()? == bytes).then(|| object.clone())
     }
 
-    /// Copies the file `from` in as an object; gives its name. The name is not durable yet.
+    /// Copies the file `from` in as an object and reads it back; gives its name. The name is not
+    /// durable yet.
     pub(super) fn add(&self, from: &Path, number: u64, meter: &Meter<'_>) -> Result<String> {
         let unfinished = self.object_path(&format!("{UNFINISHED}{number}"));
-        if self.fs.exists(&unfinished).map_err(|e| engine::Error::io(&unfinished, "look for", e))? {
+        if self.fs.exists(&unfinished).map_err(|e| Error::io(&unfinished, "look for", e))? {
             self.remove(&unfinished)?; // of a backup that a crash cut off
         }
         let mut hash = Sha256Hex::default();
@@ -201,10 +172,26 @@ impl Repository {
             meter.bytes(bytes.len() as u64)
         })?;
         let object = hash.to_string();
+        self.read_back(&unfinished, &hash).inspect_err(|_| {
+            // The next backup would remove it, too.
+            let _ = self.remove(&unfinished);
+        })?;
         // In place of one with the same bytes, or of a damaged one.
         let path = self.object_path(&object);
-        self.fs.rename(&unfinished, &path).map_err(|e| engine::Error::io(&path, "rename", e))?;
+        self.fs.rename(&unfinished, &path).map_err(|e| Error::io(&path, "rename", e))?;
         Ok(object)
+    }
+
+    /// Whether the file at `path` holds what was written to it.
+    fn read_back(&self, path: &Path, written: &Sha256Hex) -> Result<()> {
+        let mut hash = Sha256Hex::default();
+        copy::read_through(&*self.fs, path, &mut |bytes| {
+            hash.update(bytes);
+            Ok(())
+        })?;
+        let is_same = hash.to_string() == written.to_string();
+        let reason = "what was read back is not what was written: the disk is failing";
+        if is_same { Ok(()) } else { Err(Error::corrupt(path, 0, reason)) }
     }
 
     /// Makes the names of objects durable.
@@ -214,14 +201,14 @@ impl Repository {
 
     fn sync_dir(&self, folder: &str) -> Result<()> {
         let path = self.dir.join(folder);
-        Ok(self.fs.sync_dir(&path).map_err(|e| engine::Error::io(&path, "sync", e))?)
+        self.fs.sync_dir(&path).map_err(|e| Error::io(&path, "sync", e))
     }
 
     /// Writes a backup whose objects are durable.
     pub(super) fn store(&self, record: &BackupRecord) -> Result<()> {
         let path = self.record_path(&record.id);
         let unfinished = path.with_extension("new");
-        if self.fs.exists(&unfinished).map_err(|e| engine::Error::io(&unfinished, "look for", e))? {
+        if self.fs.exists(&unfinished).map_err(|e| Error::io(&unfinished, "look for", e))? {
             self.remove(&unfinished)?;
         }
         let write = || -> std::io::Result<()> {
@@ -230,18 +217,17 @@ impl Repository {
             file.sync()?;
             self.fs.rename(&unfinished, &path)
         };
-        write().map_err(|e| engine::Error::io(&path, "write", e))?;
+        write().map_err(|e| Error::io(&path, "write", e))?;
         self.sync_dir(BACKUPS)
     }
 
     /// An id that no backup has, from its time.
     pub(super) fn free_id(&self, time_ns: i64) -> Result<String> {
-        let time = chrono::DateTime::from_timestamp_nanos(time_ns);
-        let base = time.format("%Y%m%dT%H%M%SZ").to_string();
+        let base = id_of(time_ns);
         for number in 1u32.. {
             let id = if number == 1 { base.clone() } else { format!("{base}-{number}") };
             let path = self.record_path(&id);
-            if !self.fs.exists(&path).map_err(|e| engine::Error::io(&path, "look for", e))? {
+            if !self.fs.exists(&path).map_err(|e| Error::io(&path, "look for", e))? {
                 return Ok(id);
             }
         }
@@ -259,14 +245,14 @@ impl Repository {
     /// Removes an object that nothing names; gives its length.
     pub(super) fn remove_object(&self, object: &str) -> Result<u64> {
         let path = self.object_path(object);
-        let file = self.fs.open(&path).map_err(|e| engine::Error::io(&path, "open", e))?;
-        let bytes = file.len().map_err(|e| engine::Error::io(&path, "stat", e))?;
+        let file = self.fs.open(&path).map_err(|e| Error::io(&path, "open", e))?;
+        let bytes = file.len().map_err(|e| Error::io(&path, "stat", e))?;
         self.remove(&path)?;
         Ok(bytes)
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
-        Ok(self.fs.remove_file(path).map_err(|e| engine::Error::io(path, "remove", e))?)
+        self.fs.remove_file(path).map_err(|e| Error::io(path, "remove", e))
     }
 
     /// What is wrong with an object, if anything; reads all of it.
@@ -284,7 +270,7 @@ impl Repository {
         });
         Ok(match read {
             Ok(length) => damage(&hash, length, object, bytes),
-            Err(engine::Error::Cancelled) => return Err(engine::Error::Cancelled.into()),
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
             Err(error) => Some(error.to_string()),
         })
     }
@@ -299,8 +285,8 @@ impl Repository {
         match damage(hash, length, &table.object, table.bytes) {
             None => Ok(()),
             Some(what) => {
-                let path = self.object_path(&table.object).display().to_string();
-                Err(Error::corrupt(path, format!("{what}; nothing was restored from it")))
+                let path = self.object_path(&table.object);
+                Err(Error::corrupt(&path, 0, format!("{what}; nothing was restored from it")))
             }
         }
     }
@@ -320,4 +306,56 @@ fn damage(hash: &Sha256Hex, length: u64, object: &str, bytes: u64) -> Option<Str
 /// Whether `id` can be one: it becomes a file name.
 fn is_id(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// What the id of a backup taken at this moment begins with: the second in UTC, as
+/// `20261121T134059Z`.
+fn id_of(time_ns: i64) -> String {
+    let seconds = time_ns.div_euclid(1_000_000_000);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = date_of(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+/// Year, month and day of a day since 1970-01-01. Years are counted from March on, so that the
+/// day that comes every four years is their last; 400 of them have 146 097 days.
+fn date_of(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468; // since 0000-03-01
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153; // 0: March
+    let day = day - (153 * month + 2) / 5 + 1;
+    let is_next_year = month >= 10;
+    let month = if is_next_year { month - 9 } else { month + 3 };
+    (era * 400 + year + i64::from(is_next_year), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_name_the_second() {
+        let cases = [
+            (0, "19700101T000000Z"),
+            (951_782_400, "20000229T000000Z"),
+            (951_868_799, "20000229T235959Z"),
+            (1_700_000_000, "20231114T221320Z"),
+            (4_107_542_399, "21000228T235959Z"),
+            (4_107_542_400, "21000301T000000Z"),
+            (-1, "19691231T235959Z"),
+        ];
+        for (seconds, id) in cases {
+            assert_eq!(id_of(seconds * 1_000_000_000), id, "{seconds}");
+            assert!(is_id(id));
+        }
+        let mut last = (0, 0, 0);
+        for days in -100_000..100_000 {
+            let date = date_of(days);
+            assert!(date > last || days == -100_000, "{days}: {date:?} after {last:?}");
+            last = date;
+        }
+    }
 }

@@ -2,24 +2,30 @@
 //!
 //! ```text
 //! backups/<id>.json := {"format":1,"sha256":"<of the text of backup>","backup":{..}}
-//! backup := id, time, store, cut, databases (name, catalog entry, keyspaces), other keyspaces
-//! keyspace := name, policy, compression, tables (object, length, place)
+//! backup   := id | time_ns | scope | store | seq
+//!           | databases [ name | catalog | keyspaces ]     groups, of whoever makes some
+//!           | keyspaces [ keyspace ]                       those of no group
+//! keyspace := name | policy | compression | [ ttl_ms ] | [ range_deletes [ seq | start | end ] ]
+//!           | tables [ object | bytes | level | age | is_final
+//!                    | number | entries | raw_bytes | min_seq | max_seq ]
 //! ```
 //!
 //! Fields that a build does not know are passed over; a change that an old build must not pass over
 //! takes the next format number.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use firndb_engine::compress::Compression;
-use firndb_engine::options::{KeyspaceOptions, LazyLeveled, Leveled, Policy, Tiered, TimeWindow};
-use firndb_engine::range_delete::RangeDelete;
-use firndb_engine::store::{ExportedKeyspace, ExportedTable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::repository::Sha256Hex;
+use super::checksum::Sha256Hex;
+use crate::compress::Compression;
+use crate::manifest::LEVEL_LAST;
+use crate::options::{KeyspaceOptions, LazyLeveled, Leveled, Policy, Tiered, TimeWindow};
+use crate::range_delete::RangeDelete;
+use crate::store::{ExportedKeyspace, ExportedTable};
 use crate::{Error, Result};
 
 /// Format that this build writes, and the newest it reads.
@@ -32,26 +38,29 @@ pub struct BackupRecord {
     pub id: String,
     /// When it was taken, nanoseconds since the Unix epoch.
     pub time_ns: i64,
-    /// The database it is of; `None`: everything there was.
+    /// The group it is of; `None`: everything there was.
     pub scope: Option<String>,
     /// Identity of the store.
     pub store: String,
     /// Its place in the order of all writes of the store.
     pub seq: u64,
-    /// Databases, by name.
-    pub databases: Vec<DatabaseRecord>,
-    /// Keyspaces that belong to no database: those of keys and values.
+    /// Groups of keyspaces that mean something together, by name. A store knows of none; who keeps
+    /// databases in it makes one of each.
+    #[serde(rename = "databases")]
+    pub groups: Vec<GroupRecord>,
+    /// Keyspaces that belong to no group.
     pub keyspaces: Vec<KeyspaceRecord>,
 }
 
-/// A database in a backup.
+/// A group of keyspaces in a backup.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DatabaseRecord {
+pub struct GroupRecord {
     /// Its name.
     pub name: String,
-    /// What the catalog said of it: policies and rules.
-    pub catalog: Value,
-    /// Its index and its partitions.
+    /// What whoever made it needs to know of it.
+    #[serde(rename = "catalog")]
+    pub note: Value,
+    /// Its keyspaces.
     pub keyspaces: Vec<KeyspaceRecord>,
 }
 
@@ -208,6 +217,11 @@ impl KeyspaceRecord {
         })
     }
 
+    fn is_possible(&self) -> bool {
+        self.tables.iter().all(|table| table.level <= LEVEL_LAST)
+            && self.range_deletes.iter().all(|delete| delete.start < delete.end)
+    }
+
     /// What was chosen for it.
     pub fn options(&self) -> KeyspaceOptions {
         let policy = self.policy.as_ref().map(|policy| match *policy {
@@ -233,7 +247,7 @@ impl KeyspaceRecord {
 impl BackupRecord {
     /// All its keyspaces.
     pub fn all_keyspaces(&self) -> impl Iterator<Item = &KeyspaceRecord> {
-        self.databases.iter().flat_map(|database| &database.keyspaces).chain(&self.keyspaces)
+        self.groups.iter().flat_map(|group| &group.keyspaces).chain(&self.keyspaces)
     }
 
     /// All its tables.
@@ -259,7 +273,7 @@ impl BackupRecord {
     }
 
     /// The backup with this text, from the file `place`.
-    pub fn decode(place: &str, text: &[u8]) -> Result<BackupRecord> {
+    pub fn decode(place: &Path, text: &[u8]) -> Result<BackupRecord> {
         #[derive(Deserialize)]
         struct Envelope<'a> {
             format: u32,
@@ -267,22 +281,25 @@ impl BackupRecord {
             #[serde(borrow)]
             backup: &'a RawValue,
         }
-        let damaged = |reason: String| Error::corrupt(place, reason);
+        let damaged = |reason: String| Error::corrupt(place, 0, reason);
         let envelope: Envelope<'_> =
             serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
         if envelope.format == 0 {
             return Err(damaged("there is no format 0".to_owned()));
         }
         if envelope.format > FORMAT {
-            let found = envelope.format;
-            let reason =
-                format!("{place} has format {found}, this build reads up to {FORMAT}: use a newer");
-            return Err(Error::Invalid { reason });
+            let (path, found) = (place.to_owned(), envelope.format);
+            return Err(Error::Version { path, found, supported: FORMAT });
         }
         let body = envelope.backup.get();
         if Sha256Hex::of(body.as_bytes()).to_string() != envelope.sha256 {
             return Err(damaged("its checksum does not fit".to_owned()));
         }
-        serde_json::from_str(body).map_err(|error| damaged(error.to_string()))
+        let record: BackupRecord =
+            serde_json::from_str(body).map_err(|error| damaged(error.to_string()))?;
+        if record.all_keyspaces().any(|keyspace| !keyspace.is_possible()) {
+            return Err(damaged("a level or a range that there cannot be".to_owned()));
+        }
+        Ok(record)
     }
 }

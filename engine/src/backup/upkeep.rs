@@ -33,11 +33,15 @@ pub struct Damage {
 }
 
 /// Reads every byte of one backup, or of all.
+///
+/// # Errors
+/// `NotFound`, `Locked`, `Cancelled`, I/O; damage is part of the report.
 pub fn verify(
     repository: &Repository,
     id: Option<&str>,
     watch: &Watch<'_>,
 ) -> Result<VerifyReport> {
+    let _lock = repository.lock()?;
     let listed = match id {
         Some(id) => {
             let record = match repository.load(id) {
@@ -48,7 +52,6 @@ pub fn verify(
         }
         None => repository.list()?,
     };
-    let _lock = repository.lock()?;
     let mut report = VerifyReport::default();
     let mut objects: BTreeMap<String, (u64, Vec<String>)> = BTreeMap::new();
     for listed in listed {
@@ -91,8 +94,8 @@ pub struct PruneReport {
     pub bytes: u64,
 }
 
-/// Keeps the newest `keep` backups of everything and of each database that has backups of its own,
-/// and removes the others with what only they needed.
+/// Keeps the newest `keep` backups of everything and of each group that has backups of its own, and
+/// removes the others with what only they needed.
 ///
 /// # Errors
 /// `Corrupt` when a backup cannot be read: nobody knows what it needs, so nothing is removed.
