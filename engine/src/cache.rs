@@ -15,6 +15,7 @@
 //!   is read, used and not kept.
 
 mod counters;
+pub mod spare;
 
 use std::fmt;
 use std::ops::Deref;
@@ -164,7 +165,11 @@ impl Cache {
         let block = Arc::new(block);
         if is_charged {
             // Refused only when the block was removed meanwhile; the caller has it all the same.
-            let _ = guard.insert(block.clone());
+            let mut evicted = None;
+            let _ = guard.insert_with_lifecycle(block.clone(), &mut evicted);
+            if let Some(block) = evicted.and_then(Arc::into_inner) {
+                spare::give(block.buffer);
+            }
         }
         Ok(block)
     }

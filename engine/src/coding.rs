@@ -117,19 +117,7 @@ impl<'a> Decoder<'a> {
 
     /// Takes a varint.
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
-        let start = self.offset;
-        let mut value = 0u64;
-        for index in 0..VARINT_BYTES_MAX {
-            let byte = self.u8()?;
-            if index == VARINT_BYTES_MAX - 1 && byte > 1 {
-                break; // bits past the 64th, or an eleventh byte
-            }
-            value |= u64::from(byte & 0x7f) << (7 * index);
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(DecodeError { offset: start, reason: "varint exceeds 64 bits" })
+        varint_at(self.bytes, &mut self.offset).map_err(|reason| self.error(reason))
     }
 
     /// Takes a signed integer as [`put_signed`] wrote it.
@@ -200,6 +188,34 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+/// The varint at `at`, which moves past it. Nearly all varints are one byte.
+#[inline]
+pub fn varint_at(bytes: &[u8], at: &mut usize) -> Result<u64, &'static str> {
+    match bytes.get(*at) {
+        Some(&byte) if byte < 0x80 => {
+            *at += 1;
+            Ok(byte.into())
+        }
+        Some(_) => long_varint_at(bytes, at),
+        None => Err("ends early"),
+    }
+}
+
+fn long_varint_at(bytes: &[u8], at: &mut usize) -> Result<u64, &'static str> {
+    let mut value = 0u64;
+    for (index, byte) in bytes[*at..].iter().enumerate() {
+        if index == VARINT_BYTES_MAX - 1 && *byte > 1 {
+            return Err("varint exceeds 64 bits"); // bits past the 64th, or an eleventh byte
+        }
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if *byte < 0x80 {
+            *at += index + 1;
+            return Ok(value);
+        }
+    }
+    Err("ends early")
 }
 
 /// Appends a signed integer: a varint of its [`zigzag`].

@@ -4,6 +4,7 @@
 //! flushed memtable is either still in the picture or already in its version, never in neither.
 //! An idle keyspace holds no memtable, no file and no thread: a few hundred bytes.
 
+mod input;
 pub mod slot;
 pub mod traffic;
 pub mod view;

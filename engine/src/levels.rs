@@ -33,7 +33,6 @@ use crate::Result;
 use crate::key::{FileNumber, Seq};
 use crate::manifest::{LEVELS, Place};
 use crate::range_delete::RangeDeletes;
-use crate::scan::Cursor;
 use crate::table::{TableVersion, key_hash};
 
 /// Disjoint tables in ascending order.
@@ -210,24 +209,8 @@ impl Version {
     }
 
     /// A cursor for each run, newest first. They keep their files, so they may outlive `self`.
-    pub fn cursors(&self, fill_cache: bool) -> Vec<Box<dyn Cursor>> {
-        let cursor = |run: &Arc<Run>| -> Box<dyn Cursor> {
-            Box::new(RunCursor::new(run.tables.clone(), fill_cache))
-        };
-        self.runs().map(cursor).collect()
-    }
-
-    /// As [`Version::cursors`], for callers that hold the version as long as the cursors: a run of
-    /// one table is walked without a step in between, unless the cursors shall pass over what is
-    /// hidden, for which they have to know their tables.
-    pub fn cursors_unpinned(&self, fill_cache: bool, can_skip: bool) -> Vec<Box<dyn Cursor>> {
-        let cursor = |run: &Arc<Run>| -> Box<dyn Cursor> {
-            match &run.tables[..] {
-                [table] if !can_skip => table.table.cursor(fill_cache),
-                _ => Box::new(RunCursor::new(run.tables.clone(), fill_cache)),
-            }
-        };
-        self.runs().map(cursor).collect()
+    pub fn cursors(&self, fill_cache: bool) -> impl Iterator<Item = RunCursor> {
+        self.runs().map(move |run| RunCursor::new(run.clone(), fill_cache))
     }
 }
 

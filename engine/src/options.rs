@@ -187,7 +187,7 @@ impl Options {
             wal_segment_bytes: 64 << 20,
             wal_bytes_max: 512 << 20,
             block_bytes: 4096,
-            restart_interval: 16,
+            restart_interval: 8,
             filter_bits_per_key: 10,
             filter_last: FilterKind::Fuse,
             cache_bytes: 128 << 20,

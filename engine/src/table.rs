@@ -37,7 +37,7 @@ mod reader;
 pub(crate) use block::common_prefix_len;
 pub use builder::{TableBuilder, TableOptions};
 pub use check::TableReport;
-pub use cursor::WINDOW_BYTES;
+pub use cursor::{TableCursor, WINDOW_BYTES};
 pub use filter::{FilterKind, key_hash};
 pub use footer::FORMAT_VERSION;
 pub use inspect::{TableBlock, TableDamage, TableEntry, TableLayout, TablePart};

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::budget::{Budget, Share};
 use crate::hooks::{EntryMerge, Hooks, InputEntry, KeepMerge, MergeContext};
 use crate::key::Seq;
-use crate::levels::{RunCursor, TableFile, Version};
+use crate::levels::{Run, RunCursor, TableFile, Version};
 use crate::outputs::{DurableOutputs, OutputOptions, Outputs};
 use crate::scan::Cursor;
 use crate::scan::bounds::Bounds;
@@ -105,7 +105,7 @@ pub fn run(
     let mut outputs = Outputs::new(job.outputs.clone());
     let mut memory = job.budget.reserve_anyway(Share::Compaction, 0);
     let inputs = input_tables(job.plan, job.version).into_iter();
-    let cursors = inputs.map(|tables| Box::new(RunCursor::new(tables, false)) as Box<dyn Cursor>);
+    let cursors = inputs.map(|tables| RunCursor::new(Arc::new(Run { age: 0, tables }), false));
     let mut cursor = MergingCursor::new(cursors.collect());
     match &bounds.lower {
         Some(lower) => cursor.seek(lower)?,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Picture;
+use super::input::Input;
 use crate::Result;
 use crate::hooks::Hooks;
 use crate::key::Seq;
@@ -53,9 +54,9 @@ impl View {
     /// Walks the tables, merged, in internal order. Memtables are not part of it, and what range
     /// deletes hide is.
     pub fn cursor(&self, fill_cache: bool) -> Box<dyn Cursor> {
-        let mut cursors = self.version.cursors(fill_cache);
+        let mut cursors: Vec<_> = self.version.cursors(fill_cache).collect();
         match cursors.pop() {
-            Some(cursor) if cursors.is_empty() => cursor,
+            Some(cursor) if cursors.is_empty() => Box::new(cursor),
             last => {
                 cursors.extend(last);
                 Box::new(MergingCursor::new(cursors))
@@ -88,11 +89,9 @@ impl View {
 /// `retreat` the other. It may be sent to any key at any time, which is cheap forward over a short
 /// distance: inputs that are there already stay, and a block that holds the key is not looked up.
 pub struct KvIterator {
-    cursor: VisibleCursor,
+    cursor: VisibleCursor<MergingCursor<Input>>,
     is_reverse: bool,
     stand: Stand,
-    /// Keeps the table files.
-    _version: Arc<Version>,
 }
 
 /// Where a walk stands.
@@ -118,18 +117,18 @@ impl KvIterator {
         let can_skip = hidden.is_some();
         let slots = picture.slots().map(|slot| {
             let cursor = slot.memtable.clone().cursor();
-            if can_skip {
+            Input::Memtable(if can_skip {
                 Box::new(BoundedCursor::new(cursor, slot.last_entry_seq()))
             } else {
                 cursor
-            }
+            })
         });
-        let tables = picture.version.cursors_unpinned(fill_cache, can_skip);
-        let merged: Box<dyn Cursor> = Box::new(MergingCursor::new(slots.chain(tables).collect()));
+        let tables = picture.version.cursors(fill_cache).map(Input::Run);
+        let merged = MergingCursor::new(slots.chain(tables).collect());
         let cursor = VisibleCursor::new(merged, hooks, seq, bounds);
         let cursor = cursor.without(hidden).at_ms(now_ms);
         let stand = if is_reverse { Stand::AfterLast } else { Stand::BeforeFirst };
-        KvIterator { cursor, is_reverse, stand, _version: picture.version.clone() }
+        KvIterator { cursor, is_reverse, stand }
     }
 
     /// Moves to the next pair; `false` at the end. Starts before the first.
@@ -185,7 +184,7 @@ impl KvIterator {
     fn moved(
         &mut self,
         past: Stand,
-        seek: impl FnOnce(&mut VisibleCursor) -> Result<()>,
+        seek: impl FnOnce(&mut VisibleCursor<MergingCursor<Input>>) -> Result<()>,
     ) -> Result<bool> {
         self.stand = Stand::Nowhere;
         seek(&mut self.cursor)?;

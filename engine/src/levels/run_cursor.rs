@@ -2,35 +2,42 @@
 
 use std::sync::Arc;
 
-use super::TableFile;
+use super::{Run, TableFile};
 use crate::Result;
 use crate::key::{Kind, Seq};
 use crate::scan::{Body, Cursor, Hidden, Value};
+use crate::table::TableCursor;
 
 /// Walks the disjoint tables of a run as one. One table is open at a time.
 pub struct RunCursor {
-    tables: Vec<Arc<TableFile>>,
+    /// Its tables are disjoint and ascend.
+    run: Arc<Run>,
     fill_cache: bool,
     /// The table under the cursor and its index.
-    open: Option<(usize, Box<dyn Cursor>)>,
+    open: Option<(usize, TableCursor)>,
 }
 
 impl RunCursor {
-    /// A cursor over `tables`, which are disjoint and ascend.
-    pub fn new(tables: Vec<Arc<TableFile>>, fill_cache: bool) -> Self {
-        RunCursor { tables, fill_cache, open: None }
+    /// A cursor over the tables of `run`, which stay as long as it does.
+    pub fn new(run: Arc<Run>, fill_cache: bool) -> Self {
+        RunCursor { run, fill_cache, open: None }
     }
 
-    fn open(&mut self, index: usize) -> Option<&mut Box<dyn Cursor>> {
+    fn open(&mut self, index: usize) -> Option<&mut TableCursor> {
         if self.open.as_ref().is_none_or(|(open, _)| *open != index) {
-            let table = self.tables.get(index)?;
+            let table = self.run.tables.get(index)?;
             self.open = Some((index, table.table.cursor(self.fill_cache)));
         }
         self.open.as_mut().map(|(_, cursor)| cursor)
     }
 
     /// Moves on to the next table while the open one has no entry at or after the cursor.
+    #[inline]
     fn skip_forward(&mut self) -> Result<()> {
+        if self.valid() { Ok(()) } else { self.next_table() }
+    }
+
+    fn next_table(&mut self) -> Result<()> {
         while let Some((index, cursor)) = &self.open
             && !cursor.valid()
         {
@@ -61,10 +68,10 @@ impl RunCursor {
         let is_older = |table: &TableFile| table.meta.max_seq < hidden.seq;
         let is_passed =
             |table: &&Arc<TableFile>| is_older(table) && *table.meta.largest < *hidden.end;
-        while self.tables.get(index).filter(is_passed).is_some() {
+        while self.run.tables.get(index).filter(is_passed).is_some() {
             index += 1;
         }
-        let is_part = self.tables.get(index).is_some_and(|table| is_older(table));
+        let is_part = self.run.tables.get(index).is_some_and(|table| is_older(table));
         match self.open(index) {
             Some(cursor) if is_part => cursor.seek(hidden.end)?,
             Some(cursor) => cursor.seek_first()?,
@@ -78,8 +85,8 @@ impl RunCursor {
         let is_older = |table: &TableFile| table.meta.max_seq < hidden.seq;
         let is_passed =
             |table: &TableFile| is_older(table) && *table.meta.smallest >= *hidden.start;
-        let left = (0..=index).rev().find(|index| !is_passed(&self.tables[*index]));
-        let is_part = left.is_some_and(|index| is_older(&self.tables[index]));
+        let left = (0..=index).rev().find(|index| !is_passed(&self.run.tables[*index]));
+        let is_part = left.is_some_and(|index| is_older(&self.run.tables[index]));
         match left.and_then(|index| self.open(index)) {
             Some(cursor) if is_part => cursor.seek_before(hidden.start)?,
             Some(cursor) => cursor.seek_last()?,
@@ -88,8 +95,8 @@ impl RunCursor {
         self.skip_backward()
     }
 
-    fn cursor(&self) -> &dyn Cursor {
-        &*self.open.as_ref().expect("called only while valid").1
+    fn cursor(&self) -> &TableCursor {
+        &self.open.as_ref().expect("called only while valid").1
     }
 }
 
@@ -104,14 +111,15 @@ impl Cursor for RunCursor {
 
     fn seek_last(&mut self) -> Result<()> {
         self.open = None;
-        if let Some(cursor) = self.tables.len().checked_sub(1).and_then(|last| self.open(last)) {
+        if let Some(cursor) = self.run.tables.len().checked_sub(1).and_then(|last| self.open(last))
+        {
             cursor.seek_last()?;
         }
         self.skip_backward()
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {
-        let index = self.tables.partition_point(|table| *table.meta.largest < *key);
+        let index = self.run.tables.partition_point(|table| *table.meta.largest < *key);
         match self.open(index) {
             Some(cursor) => cursor.seek(key)?,
             None => self.open = None,
@@ -120,7 +128,7 @@ impl Cursor for RunCursor {
     }
 
     fn seek_before(&mut self, key: &[u8]) -> Result<()> {
-        let count = self.tables.partition_point(|table| *table.meta.smallest < *key);
+        let count = self.run.tables.partition_point(|table| *table.meta.smallest < *key);
         match count.checked_sub(1).and_then(|last| self.open(last)) {
             Some(cursor) => cursor.seek_before(key)?,
             None => self.open = None,
@@ -173,7 +181,7 @@ impl Cursor for RunCursor {
     fn skip_hidden(&mut self, hidden: &Hidden<'_>) -> Result<bool> {
         let Some((index, cursor)) = &self.open else { return Ok(false) };
         let is_here = cursor.valid() && hidden.contains(cursor.key());
-        if !is_here || self.tables[*index].meta.max_seq >= hidden.seq {
+        if !is_here || self.run.tables[*index].meta.max_seq >= hidden.seq {
             return Ok(false);
         }
         let index = *index;

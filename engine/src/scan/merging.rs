@@ -18,8 +18,8 @@ use crate::key::{Kind, Seq, internal_cmp};
 
 /// Walks several cursors as one, in internal order. Of entries with equal key and sequence
 /// number, that of the earlier input comes first.
-pub struct MergingCursor {
-    inputs: Vec<Box<dyn Cursor>>,
+pub struct MergingCursor<C: Cursor = Box<dyn Cursor>> {
+    inputs: Vec<C>,
     /// Positions of the inputs that stand at an entry, as a heap.
     heap: Vec<usize>,
     is_backward: bool,
@@ -27,9 +27,9 @@ pub struct MergingCursor {
     turn_key: Vec<u8>,
 }
 
-impl MergingCursor {
+impl<C: Cursor> MergingCursor<C> {
     /// A cursor over `inputs`, newest first.
-    pub fn new(inputs: Vec<Box<dyn Cursor>>) -> Self {
+    pub fn new(inputs: Vec<C>) -> Self {
         let heap = Vec::with_capacity(inputs.len());
         MergingCursor { inputs, heap, is_backward: false, turn_key: Vec::new() }
     }
@@ -50,11 +50,11 @@ impl MergingCursor {
     fn seek_each(
         &mut self,
         is_backward: bool,
-        mut seek: impl FnMut(&mut dyn Cursor) -> Result<()>,
+        mut seek: impl FnMut(&mut C) -> Result<()>,
     ) -> Result<()> {
         self.heap.clear();
         for input in &mut self.inputs {
-            seek(&mut **input)?;
+            seek(input)?;
         }
         self.is_backward = is_backward;
         self.build_heap();
@@ -148,12 +148,12 @@ impl MergingCursor {
         Ok(())
     }
 
-    fn top(&self) -> &dyn Cursor {
-        &*self.inputs[self.heap[0]]
+    fn top(&self) -> &C {
+        &self.inputs[self.heap[0]]
     }
 }
 
-impl Cursor for MergingCursor {
+impl<C: Cursor> Cursor for MergingCursor<C> {
     fn seek_first(&mut self) -> Result<()> {
         self.seek_each(false, |input| input.seek_first())
     }
@@ -237,7 +237,7 @@ impl Cursor for MergingCursor {
     }
 }
 
-impl std::fmt::Debug for MergingCursor {
+impl<C: Cursor> std::fmt::Debug for MergingCursor<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MergingCursor")
             .field("inputs", &self.inputs.len())

@@ -119,7 +119,11 @@ impl<C: Cursor> VisibleCursor<C> {
     pub fn next(&mut self) -> Result<()> {
         match self.place {
             Place::Nowhere => return Ok(()),
-            Place::Inner => self.keep_key(),
+            Place::Inner => {
+                self.keep_key();
+                self.place = Place::Nowhere;
+                self.inner.next()?;
+            }
             Place::KeptForward => {}
             Place::KeptBackward => {
                 self.place = Place::Nowhere;
@@ -181,7 +185,7 @@ impl<C: Cursor> VisibleCursor<C> {
 
     /// Moves the inner cursor past the versions of the kept key.
     fn skip_key(&mut self) -> Result<()> {
-        while self.inner.valid() && self.inner.key() == self.key {
+        while self.inner.valid() && is_same(self.inner.key(), &self.key) {
             self.inner.next()?;
         }
         Ok(())
@@ -244,7 +248,7 @@ impl<C: Cursor> VisibleCursor<C> {
     /// Folds the operands of the kept key; the inner cursor stands at the newest.
     fn fold_forward(&mut self) -> Result<Option<Value>> {
         let mut lookup = Lookup::new(&self.key, 0, Now::At(self.now_ms));
-        while self.inner.valid() && self.inner.key() == self.key {
+        while self.inner.valid() && is_same(self.inner.key(), &self.key) {
             if is_hidden(&mut self.hidden, &self.inner) {
                 break;
             }
@@ -270,7 +274,7 @@ impl<C: Cursor> VisibleCursor<C> {
             let mut base = None;
             let mut operands = Vec::new();
             let mut expired = None;
-            while self.inner.valid() && self.inner.key() == self.key {
+            while self.inner.valid() && is_same(self.inner.key(), &self.key) {
                 if self.inner.seq() <= self.snapshot {
                     match self.inner.kind() {
                         // Of the batch of a put that has expired.
@@ -299,6 +303,12 @@ impl<C: Cursor> VisibleCursor<C> {
         }
         Ok(())
     }
+}
+
+/// Whether two keys are equal. Neighbours in order differ at the end, if they do.
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.last() == b.last() && a == b
 }
 
 /// Whether a range delete hides the version under `inner`.

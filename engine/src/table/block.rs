@@ -35,7 +35,7 @@ mod cursor;
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use crate::coding::{Decoder, put_u32, put_u64, put_varint};
+use crate::coding::{put_u32, put_u64, put_varint, varint_at};
 use crate::expiry::EXPIRY_BYTES;
 use crate::key::{Kind, Seq, head};
 use crate::scan::BodyHandle;
@@ -225,13 +225,14 @@ impl<'a> BlockView<'a> {
     }
 
     /// The entry at `at`.
+    #[inline]
     fn entry(&self, at: usize) -> Result<Entry<'a>, Damage> {
         let entries = &self.bytes[..self.layout.entries_end];
         let mut at = at;
-        let shared = varint(entries, &mut at)? as usize;
-        let unshared = varint(entries, &mut at)? as usize;
-        let value_len = varint(entries, &mut at)? as usize;
-        let tag = varint(entries, &mut at)?;
+        let shared = varint_at(entries, &mut at)? as usize;
+        let unshared = varint_at(entries, &mut at)? as usize;
+        let value_len = varint_at(entries, &mut at)? as usize;
+        let tag = varint_at(entries, &mut at)?;
         let kind = Kind::of_table_bits(tag as u8);
         if kind == Kind::PutUntil && value_len < EXPIRY_BYTES {
             return Err("an expiring value without its moment");
@@ -364,29 +365,9 @@ impl<'a> Finder<'a> {
 }
 
 fn body_handle(bytes: &[u8], at: &mut usize) -> Result<BodyHandle, Damage> {
-    let offset = varint(bytes, at)?;
-    let len = u32::try_from(varint(bytes, at)?).map_err(|_| "body too long")?;
+    let offset = varint_at(bytes, at)?;
+    let len = u32::try_from(varint_at(bytes, at)?).map_err(|_| "body too long")?;
     let crc = u32_at(bytes, *at)?;
     *at += 4;
     Ok(BodyHandle { offset, len, crc })
-}
-
-/// A varint at `at`. Nearly all are one byte.
-#[inline]
-fn varint(bytes: &[u8], at: &mut usize) -> Result<u64, Damage> {
-    match bytes.get(*at) {
-        Some(&byte) if byte < 0x80 => {
-            *at += 1;
-            Ok(byte.into())
-        }
-        Some(_) => varint_long(bytes, at),
-        None => Err("ends early"),
-    }
-}
-
-fn varint_long(bytes: &[u8], at: &mut usize) -> Result<u64, Damage> {
-    let mut decoder = Decoder::new(&bytes[*at..]);
-    let value = decoder.varint().map_err(|error| error.reason)?;
-    *at += decoder.offset();
-    Ok(value)
 }

@@ -64,7 +64,7 @@ const STEPS_MAX: u32 = 8;
 
 /// Walks a table.
 #[derive(Debug)]
-pub(super) struct TableCursor {
+pub struct TableCursor {
     table: Arc<Table>,
     index: BlockCursor,
     index_handle: Handle,
@@ -144,12 +144,8 @@ impl TableCursor {
     fn fetch(&mut self, handle: Handle) -> Result<Arc<BlockBytes>> {
         match &mut self.source {
             Source::Cache(ahead) => {
-                if let Some((from, len)) = ahead.at(handle.offset)
-                    && self.table.cached_block(handle).is_none()
-                {
-                    self.table.file()?.will_read(from, len);
-                }
-                self.table.block(handle)
+                let ahead = ahead.at(handle.offset);
+                self.table.block(handle, ahead)
             }
             Source::Window { .. } => match self.table.cached_block(handle) {
                 Some(block) => Ok(block),
@@ -201,7 +197,12 @@ impl TableCursor {
     }
 
     /// From past the last entry of a block to the first of the next.
+    #[inline]
     fn skip_forward(&mut self) -> Result<()> {
+        if self.data.valid() { Ok(()) } else { self.next_block() }
+    }
+
+    fn next_block(&mut self) -> Result<()> {
         while !self.data.valid() {
             let moved = self.index.next();
             self.in_index(moved)?;
@@ -291,6 +292,7 @@ impl Cursor for TableCursor {
         self.skip_backward()
     }
 
+    #[inline]
     fn next(&mut self) -> Result<()> {
         if !self.data.valid() {
             return Ok(());
@@ -335,7 +337,10 @@ impl Cursor for TableCursor {
 
     fn pin(&self) -> Value {
         let range = self.data.value_range();
-        Value::shared(self.data.block().clone(), range.start, range.len())
+        match self.data.block() {
+            Some(block) => Value::shared(block.clone(), range.start, range.len()),
+            None => Value::default(),
+        }
     }
 }
 

@@ -17,10 +17,10 @@ use super::cursor::TableCursor;
 use super::filter;
 use super::footer::{self, FOOTER_BYTES, FRAME_BYTES, Footer, Handle};
 use super::index;
-use crate::cache::{BlockBytes, Cache, Counter, Pin};
+use crate::cache::{BlockBytes, Cache, Counter, Pin, spare};
 use crate::fs::{File, Fs, read_exact_at};
 use crate::key::{FileNumber, Kind, Seq};
-use crate::scan::{Body, BodyFile, BodyHandle, Cursor, Value};
+use crate::scan::{Body, BodyFile, BodyHandle, Value};
 use crate::{Error, Result};
 
 /// An open table. Footer, index, filter and properties are read on first use.
@@ -203,7 +203,7 @@ impl Table {
         let mut is_found = false;
         while let Some(entry) = blocks.entry() {
             let handle = index::handle(index_view.value(entry)).map_err(in_index)?;
-            let block = self.block(handle)?;
+            let block = self.block(handle, None)?;
             let in_block = |damage| self.damaged(handle, damage);
             let view = BlockView::new(&block).map_err(in_block)?;
             let mut versions = view.find(key, snapshot).map_err(in_block)?;
@@ -236,8 +236,8 @@ impl Table {
 
     /// A cursor over all entries. `fill_cache = false` is for jobs that read a table once, in
     /// order: blocks that miss the cache do not enter it, and reads are large.
-    pub fn cursor(self: &Arc<Self>, fill_cache: bool) -> Box<dyn Cursor> {
-        Box::new(TableCursor::new(self.clone(), fill_cache))
+    pub fn cursor(self: &Arc<Self>, fill_cache: bool) -> TableCursor {
+        TableCursor::new(self.clone(), fill_cache)
     }
 
     /// The index and where it lies.
@@ -249,10 +249,19 @@ impl Table {
         ))
     }
 
-    /// A data block through the cache.
-    pub(super) fn block(&self, handle: Handle) -> Result<Arc<BlockBytes>> {
-        self.cache
-            .block(self.number, handle.offset, || Ok(BlockBytes::new(self.read_block(handle)?)))
+    /// A data block through the cache. Where it has to be read, the file system is told to read
+    /// the bytes `ahead` too: an offset and a length.
+    pub(super) fn block(
+        &self,
+        handle: Handle,
+        ahead: Option<(u64, u64)>,
+    ) -> Result<Arc<BlockBytes>> {
+        self.cache.block(self.number, handle.offset, || {
+            if let Some((from, len)) = ahead {
+                self.file()?.will_read(from, len);
+            }
+            Ok(BlockBytes::new(self.read_block(handle)?))
+        })
     }
 
     /// A data block if it is in memory.
@@ -287,7 +296,7 @@ impl Table {
 
     /// Reads and verifies a block.
     pub(super) fn read_block(&self, handle: Handle) -> Result<Vec<u8>> {
-        let mut frame = vec![0; handle.len as usize + FRAME_BYTES];
+        let mut frame = spare::buffer(handle.len as usize + FRAME_BYTES);
         self.read(&mut frame, handle.offset)?;
         footer::open_frame(frame, &self.path, self.written_as, handle.offset)
     }

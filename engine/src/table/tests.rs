@@ -14,6 +14,7 @@ use crate::compress::Compression;
 use crate::fs::Fs;
 use crate::fs::sim::{Rng, SimFs};
 use crate::key::{FileNumber, Kind, Seq, internal_cmp};
+use crate::scan::Cursor;
 
 /// An entry of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]

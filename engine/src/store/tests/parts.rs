@@ -7,7 +7,7 @@ use crate::compaction::InFlight;
 use crate::compaction::pick::pick_all;
 use crate::compaction::split::split;
 use crate::key::Kind;
-use crate::levels::{RunCursor, Version};
+use crate::levels::{Run, RunCursor, Version};
 use crate::options::Leveled;
 use crate::scan::Cursor;
 
@@ -23,7 +23,7 @@ fn version(store: &Store, keyspace: &Keyspace) -> Arc<Version> {
 
 fn entries_of_run(tables: Vec<Arc<crate::levels::TableFile>>) -> Entries {
     let mut entries = Entries::new();
-    let mut cursor = RunCursor::new(tables, false);
+    let mut cursor = RunCursor::new(Arc::new(Run { age: 0, tables }), false);
     cursor.seek_first().unwrap();
     while cursor.valid() {
         let (key, value) = (cursor.key().to_vec(), cursor.value().to_vec());

@@ -16,7 +16,7 @@ use crate::scan::BodyHandle;
 /// Stands at an entry of a block, or at none.
 #[derive(Debug)]
 pub(in crate::table) struct BlockCursor {
-    block: Arc<BlockBytes>,
+    block: Option<Arc<BlockBytes>>,
     layout: Layout,
     is_valid: bool,
     /// Where the current entry starts, and the next.
@@ -49,7 +49,7 @@ impl BlockCursor {
     /// Stands at no entry of no block.
     pub(in crate::table) fn empty() -> Self {
         BlockCursor {
-            block: Arc::new(BlockBytes::new(Vec::new())),
+            block: None,
             layout: Layout::default(),
             is_valid: false,
             at: 0,
@@ -68,12 +68,13 @@ impl BlockCursor {
         self.is_valid = false;
         self.behind.clear();
         self.layout = Layout::of(&block)?;
-        self.block = block;
+        self.block = Some(block);
         Ok(())
     }
 
-    pub(in crate::table) fn block(&self) -> &Arc<BlockBytes> {
-        &self.block
+    /// The block, where it stands in one.
+    pub(in crate::table) fn block(&self) -> Option<&Arc<BlockBytes>> {
+        self.block.as_ref()
     }
 
     pub(in crate::table) fn valid(&self) -> bool {
@@ -97,7 +98,7 @@ impl BlockCursor {
     }
 
     pub(in crate::table) fn value(&self) -> &[u8] {
-        &self.block[self.value.clone()]
+        &self.view().bytes[self.value.clone()]
     }
 
     /// Where the value lies in the block.
@@ -110,7 +111,7 @@ impl BlockCursor {
     }
 
     fn view(&self) -> BlockView<'_> {
-        BlockView { bytes: &self.block, layout: self.layout }
+        view(&self.block, self.layout)
     }
 
     /// Moves to the first entry.
@@ -168,9 +169,8 @@ impl BlockCursor {
         if self.at >= self.layout.entries_end {
             return Ok(());
         }
-        // Not `view()`: the key buffer is written while the entry borrows the block.
-        let view = BlockView { bytes: &self.block, layout: self.layout };
-        let entry = view.entry(self.at)?;
+        // Not `self.view()`: the key buffer is written while the entry borrows the block.
+        let entry = view(&self.block, self.layout).entry(self.at)?;
         build_key(&mut self.key, &entry)?;
         self.next = entry.next;
         self.seq = entry.seq;
@@ -190,7 +190,7 @@ impl BlockCursor {
         self.key.clear();
         self.key.extend_from_slice(&self.behind.keys[key_at..]);
         self.behind.keys.truncate(key_at);
-        let entry = BlockView { bytes: &self.block, layout: self.layout }.entry(at)?;
+        let entry = view(&self.block, self.layout).entry(at)?;
         self.at = at;
         self.next = entry.next;
         self.seq = entry.seq;
@@ -203,7 +203,7 @@ impl BlockCursor {
 
     /// Reads the entries from the last restart before `at` up to it.
     fn fill_behind(&mut self) -> Result<(), Damage> {
-        let view = BlockView { bytes: &self.block, layout: self.layout };
+        let view = view(&self.block, self.layout);
         let (mut low, mut high) = (0, self.layout.restart_count);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -224,6 +224,10 @@ impl BlockCursor {
         }
         if at == self.at { Ok(()) } else { Err("restart inside an entry") }
     }
+}
+
+fn view(block: &Option<Arc<BlockBytes>>, layout: Layout) -> BlockView<'_> {
+    BlockView { bytes: block.as_deref().map_or(&[], |block| block), layout }
 }
 
 /// Turns the key of the entry before into the key of `entry`.

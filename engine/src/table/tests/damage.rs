@@ -28,13 +28,13 @@ fn read_everything(table: &Arc<Table>, rows: &[Row]) -> crate::Result<()> {
         let mut cursor = table.cursor(fill_cache);
         cursor.seek_first()?;
         for row in rows {
-            assert_eq!(row_at(&*cursor)?.as_ref(), Some(row));
+            assert_eq!(row_at(&cursor)?.as_ref(), Some(row));
             cursor.next()?;
         }
         assert!(!cursor.valid());
         cursor.seek_last()?;
         for row in rows.iter().rev() {
-            assert_eq!(row_at(&*cursor)?.as_ref(), Some(row));
+            assert_eq!(row_at(&cursor)?.as_ref(), Some(row));
             cursor.prev()?;
         }
         assert!(!cursor.valid());

@@ -55,7 +55,7 @@ fn tables_of_version_1_are_read() {
         let mut cursor = table.cursor(true);
         cursor.seek_first().unwrap();
         for row in rows() {
-            assert_eq!(row_at(&*cursor).unwrap(), Some(row), "{name}");
+            assert_eq!(row_at(&cursor).unwrap(), Some(row), "{name}");
             cursor.next().unwrap();
         }
         assert!(!cursor.valid());

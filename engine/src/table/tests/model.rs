@@ -58,11 +58,11 @@ fn walk(rng: &mut Rng, rows: &[Row], table: &Arc<Table>, fill_cache: bool, seed:
             }
         }
         let expected = at.map(|index| rows[index].clone());
-        assert_eq!(row_at(&*cursor).unwrap(), expected, "seed {seed} step {step}");
+        assert_eq!(row_at(&cursor).unwrap(), expected, "seed {seed} step {step}");
     }
     cursor.seek_first().unwrap();
     for row in rows {
-        assert_eq!(row_at(&*cursor).unwrap().as_ref(), Some(row), "seed {seed}");
+        assert_eq!(row_at(&cursor).unwrap().as_ref(), Some(row), "seed {seed}");
         cursor.next().unwrap();
     }
     assert!(!cursor.valid());
