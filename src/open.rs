@@ -15,6 +15,7 @@ use crate::http;
 pub fn open(app: &App) -> Result<Tsdb, Error> {
     let options = options(app);
     let tsdb = Tsdb::open_with_progress(options, &|progress| app.progress(progress))?;
+    warn_of_salvage(&tsdb);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(app.settings.query_threads)
         .thread_name(|index| format!("query-{index}"))
@@ -25,6 +26,20 @@ pub fn open(app: &App) -> Result<Tsdb, Error> {
     let millis = app.clock.unix_ns().saturating_sub(app.started_ns) / 1_000_000;
     tracing::info!(duration_ms = millis, "ready");
     Ok(tsdb)
+}
+
+/// Acknowledged points are gone, and the server runs all the same: that is not to be overlooked.
+fn warn_of_salvage(tsdb: &Tsdb) {
+    let metrics = tsdb.store().metrics();
+    if metrics.wal_lost_spans > 0 || metrics.wal_salvaged_records > 0 {
+        tracing::error!(
+            lost_places = metrics.wal_lost_spans,
+            lost_bytes = metrics.wal_lost_bytes,
+            kept_records = metrics.wal_salvaged_records,
+            "the log was damaged: acknowledged writes are lost; what was set aside lies in \
+             quarantine/ of the data folder"
+        );
+    }
 }
 
 /// How the settings of `app` open its data.
@@ -61,6 +76,7 @@ fn tune(engine: &mut EngineOptions, settings: &Settings) {
     engine.memtable_bytes_hard = settings.memtable_bytes * 2;
     engine.wal_segment_bytes = settings.wal_segment_bytes;
     engine.wal_bytes_max = settings.wal_bytes_max;
+    engine.wal_on_corruption = settings.wal_on_corruption;
     engine.block_bytes = settings.block_bytes;
     engine.cache_bytes = settings.cache_bytes;
 }

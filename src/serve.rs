@@ -239,6 +239,15 @@ fn refuse(app: &App, error: &Error) -> Exit {
         Error::Engine(engine::Error::Version { .. }) => {
             ("use the build that wrote it, or a newer one".to_owned(), Exit::Failed)
         }
+        Error::Engine(engine::Error::Corrupt { path, .. })
+            if path.extension().is_some_and(|extension| extension == "log") =>
+        {
+            let hint = format!(
+                "`firndb wal check {dir}` shows what is lost; `firndb wal repair {dir}` keeps the \
+                 rest, as wal.on_corruption = \"salvage\" does at every start"
+            );
+            (hint, Exit::Corrupt)
+        }
         error if error.is_corrupt() => (
             format!("`firndb check {dir}` lists the damage; restore the named file from a backup"),
             Exit::Corrupt,

@@ -1,9 +1,9 @@
 //! Backups of a store into a folder, and the way back.
 //!
 //! A backup is one moment of all keyspaces, with their policies, compression, time to live and
-//! range deletes. It is taken while the store is written to, which waits for nothing but the sealing
-//! of memtables. Tables are files that never change, so the next backup copies only those that are
-//! new; many backups, of several stores, share one folder.
+//! range deletes. It is taken while the store is written to, which waits for nothing but the
+//! sealing of memtables. Tables are files that never change, so the next backup copies only those
+//! that are new; many backups, of several stores, share one folder.
 //!
 //! ```
 //! use std::sync::Arc;

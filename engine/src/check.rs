@@ -12,10 +12,9 @@ use std::sync::Arc;
 use crate::batch::BatchOps;
 use crate::folder::FileKind;
 use crate::kernel::Kernel;
-use crate::key::FileNumber;
 use crate::levels::TableFile;
 use crate::manifest::log::load;
-use crate::wal::{self, ReplayOptions};
+use crate::wal::{self, LogBounds, ReplayOptions};
 use crate::{Error, Result};
 
 /// What a check found.
@@ -144,9 +143,9 @@ fn check_log(kernel: &Kernel, report: &mut CheckReport) -> Result<()> {
     wal.sync_to(wal.end()).map_err(|error| kernel.fail_if_read_only(error))?;
     for read_number in 1..=LOG_READS_MAX {
         let mut read = CheckReport::default();
-        let from = kernel.manifest.lock().state().log_from;
-        let is_whole = read_log(kernel, from, &mut read) || read_number == LOG_READS_MAX;
-        let is_judged = is_whole && kernel.manifest.lock().state().log_from == from;
+        let bounds = kernel.manifest.lock().state().log_bounds();
+        let is_whole = read_log(kernel, bounds, &mut read) || read_number == LOG_READS_MAX;
+        let is_judged = is_whole && kernel.manifest.lock().state().log_bounds() == bounds;
         if read.findings.is_empty() || is_judged {
             report.segments += read.segments;
             report.records += read.records;
@@ -158,11 +157,11 @@ fn check_log(kernel: &Kernel, report: &mut CheckReport) -> Result<()> {
     Ok(())
 }
 
-/// Replays the log from the segment `from` on. Says whether no segment went meanwhile.
-fn read_log(kernel: &Kernel, from: FileNumber, report: &mut CheckReport) -> bool {
+/// Replays what is needed of the log. Says whether no segment went meanwhile.
+fn read_log(kernel: &Kernel, bounds: LogBounds, report: &mut CheckReport) -> bool {
     let store_id = kernel.manifest.lock().store_id();
     let current = kernel.wal().segment();
-    let options = ReplayOptions { store_id, from, record_bytes_max: wal::RECORD_BYTES_MAX };
+    let options = ReplayOptions { store_id, bounds, record_bytes_max: wal::RECORD_BYTES_MAX };
     let mut damaged = Vec::new();
     let mut records = 0;
     let replayed = wal::replay(

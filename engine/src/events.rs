@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::manifest::Place;
 use crate::sync::Mutex;
+use crate::wal::salvage::Salvage;
 
 /// Events that are remembered.
 pub const EVENTS_MAX: usize = 1024;
@@ -113,6 +114,17 @@ pub enum EventKind {
         /// Name of the policy it has now.
         name: &'static str,
     },
+    /// The log was damaged inside when the store was opened, and what was whole of it was kept.
+    Salvage {
+        /// Segments set aside.
+        set_aside: u64,
+        /// Records that were kept.
+        records: u64,
+        /// Places where records were lost.
+        losses: u64,
+        /// Bytes of what was lost.
+        lost_bytes: u64,
+    },
     /// Compactions were paused.
     Paused,
     /// Compactions go on.
@@ -120,6 +132,15 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    pub(crate) fn of_salvage(salvage: &Salvage) -> Self {
+        EventKind::Salvage {
+            set_aside: salvage.set_aside.len() as u64,
+            records: salvage.records,
+            losses: salvage.lost.len() as u64,
+            lost_bytes: salvage.lost_bytes(),
+        }
+    }
+
     /// One word for it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -132,6 +153,7 @@ impl EventKind {
             EventKind::WritesStopped { .. } => "writes_stopped",
             EventKind::Ingest { .. } => "ingest",
             EventKind::Policy { .. } => "policy",
+            EventKind::Salvage { .. } => "salvage",
             EventKind::Paused => "paused",
             EventKind::Resumed => "resumed",
         }

@@ -22,6 +22,7 @@ use crate::key::FileNumber;
 use crate::keyspace::FlushReason;
 use crate::manifest::LEVELS;
 use crate::wal::WalCounts;
+use crate::wal::salvage::Salvage;
 use crate::{Error, Result};
 
 /// Compactions that are remembered after their end.
@@ -142,6 +143,9 @@ pub(crate) struct Counters {
     pub last_job_error: Mutex<Option<Error>>,
     pub recovered_records: AtomicU64,
     pub torn_bytes: AtomicU64,
+    salvaged_records: AtomicU64,
+    lost_spans: AtomicU64,
+    lost_bytes: AtomicU64,
     flush_bytes: AtomicU64,
     flushes: [AtomicU64; FlushReason::ALL.len()],
     replayed_segment: AtomicU64,
@@ -152,6 +156,13 @@ impl Counters {
     pub fn flushed(&self, reason: FlushReason, bytes: u64) {
         self.flushes[reason as usize].fetch_add(1, Ordering::Relaxed);
         self.flush_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The log was damaged inside and salvaged before it was replayed.
+    pub fn salvaged(&self, salvage: &Salvage) {
+        self.salvaged_records.store(salvage.records, Ordering::Relaxed);
+        self.lost_spans.store(salvage.lost.len() as u64, Ordering::Relaxed);
+        self.lost_bytes.store(salvage.lost_bytes(), Ordering::Relaxed);
     }
 
     /// The log segment that replay is at.
@@ -219,6 +230,9 @@ impl Counters {
         metrics.last_job_error = self.last_job_error.lock().clone();
         metrics.wal_recovered_records = load(&self.recovered_records);
         metrics.wal_torn_bytes = load(&self.torn_bytes);
+        metrics.wal_salvaged_records = load(&self.salvaged_records);
+        metrics.wal_lost_spans = load(&self.lost_spans);
+        metrics.wal_lost_bytes = load(&self.lost_bytes);
         metrics.flush_bytes = load(&self.flush_bytes);
         metrics.flush_ns = self.flush_ns.read();
         let count = |reason: FlushReason| (reason.name(), load(&self.flushes[reason as usize]));
@@ -322,6 +336,13 @@ pub struct StoreMetrics {
     pub wal_recovered_records: u64,
     /// Bytes of the torn tail that was cut at the last open.
     pub wal_torn_bytes: u64,
+    /// Records kept of a log that was damaged inside at the last open
+    /// ([`crate::options::OnCorruption::Salvage`]).
+    pub wal_salvaged_records: u64,
+    /// Places of that log where records were lost.
+    pub wal_lost_spans: u64,
+    /// Bytes of what was lost.
+    pub wal_lost_bytes: u64,
     /// Length of the manifest.
     pub manifest_bytes: u64,
     /// Keyspaces by the first part of their name.
@@ -378,6 +399,9 @@ impl StoreMetrics {
             wal_bytes: 0,
             wal_recovered_records: 0,
             wal_torn_bytes: 0,
+            wal_salvaged_records: 0,
+            wal_lost_spans: 0,
+            wal_lost_bytes: 0,
             manifest_bytes: 0,
             classes: BTreeMap::new(),
             compactions_running: Vec::new(),

@@ -56,6 +56,18 @@ pub struct WriteOptions {
     pub durability: Option<Durability>,
 }
 
+/// What opening does about a log that is damaged where a crash does not damage it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnCorruption {
+    /// Refuses with `Corrupt`. `firndb wal check` shows what is lost, `firndb wal repair` keeps the
+    /// rest.
+    #[default]
+    Stop,
+    /// Keeps every whole record and sets the damaged segments aside in `quarantine/`, as the repair
+    /// does; the metrics and events say what was lost.
+    Salvage,
+}
+
 /// Who runs flushes and compactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Background {
@@ -119,6 +131,9 @@ pub struct Options {
     pub wal_segment_bytes: u64,
     /// Bytes of log kept for memtables at which the keyspace that pins the oldest is flushed.
     pub wal_bytes_max: u64,
+    /// What opening does about a log that is damaged inside. A record that was never finished is cut
+    /// either way. Stop: acknowledged writes are gone, which nobody should learn from a metric.
+    pub wal_on_corruption: OnCorruption,
     /// Uncompressed bytes of a table block. 4 KiB: one page of the disk.
     pub block_bytes: usize,
     /// Entries between two whole keys in a block.
@@ -186,6 +201,7 @@ impl Options {
             stall_ms_max: 1000,
             wal_segment_bytes: 64 << 20,
             wal_bytes_max: 512 << 20,
+            wal_on_corruption: OnCorruption::default(),
             block_bytes: 4096,
             restart_interval: 8,
             filter_bits_per_key: 10,

@@ -14,9 +14,11 @@
 //!
 //! Invariant: opening again right after finds nothing to repair.
 //!
-//! `read_only` opens without any of the writing steps.
+//! `read_only` opens without any of the writing steps; `salvaging` mends a damaged log where the
+//! options ask for it, and the steps begin again.
 
 pub(crate) mod read_only;
+mod salvaging;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -27,6 +29,7 @@ use crate::background::Step;
 use crate::batch::{BatchOps, superseded};
 use crate::clock::Clock;
 use crate::coding::DecodeError;
+use crate::events::EventKind;
 use crate::folder::{FileKind, LOCK};
 use crate::fs::Fs;
 use crate::kernel::Kernel;
@@ -57,6 +60,18 @@ pub enum OpenProgress {
 /// Opens the store in `options.dir`, or creates it.
 pub(crate) fn open(options: Options, progress: &dyn Fn(OpenProgress)) -> Result<Arc<Kernel>> {
     check_options(&options)?;
+    let error = match open_as_it_is(options.clone(), progress) {
+        Err(error) => error,
+        opened => return opened,
+    };
+    let salvage = salvaging::mend(&options, error)?;
+    let kernel = open_as_it_is(options, progress)?;
+    kernel.counters.salvaged(&salvage);
+    kernel.note(&"".into(), 0, EventKind::of_salvage(&salvage));
+    Ok(kernel)
+}
+
+fn open_as_it_is(options: Options, progress: &dyn Fn(OpenProgress)) -> Result<Arc<Kernel>> {
     let (fs, dir) = (options.fs.clone(), options.dir.clone());
     fs.create_dir_all(&dir).map_err(|e| Error::io(&dir, "create", e))?;
     let lock = lock(&*fs, &dir)?;
@@ -194,11 +209,11 @@ fn replay(
     how: How,
     progress: &dyn Fn(OpenProgress),
 ) -> Result<Replay> {
-    let (from, next_keyspace) = {
+    let (bounds, next_keyspace) = {
         let manifest = kernel.manifest.lock();
-        (manifest.state().log_from, manifest.state().next_keyspace)
+        (manifest.state().log_bounds(), manifest.state().next_keyspace)
     };
-    let options = ReplayOptions { store_id, from, record_bytes_max: wal::RECORD_BYTES_MAX };
+    let options = ReplayOptions { store_id, bounds, record_bytes_max: wal::RECORD_BYTES_MAX };
     let mut replayer = Replayer { kernel, flushed, how, next_keyspace, last: None };
     let visit = &mut |segment, seq, body: &[u8]| replayer.record(segment, seq, body);
     let progress =

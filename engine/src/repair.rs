@@ -198,8 +198,8 @@ impl<'a> Repair<'a> {
     fn unknown_in_log(&self) -> Result<BTreeMap<KeyspaceId, (u64, bool)>> {
         let (known, fs, dir) = (&self.manifest, &*self.options.fs, &self.options.dir);
         let mut unknown = BTreeMap::new();
-        let from = known.state.log_from;
-        inspect::log::report(fs, dir, Some(known.store_id), from, &mut |record| {
+        let bounds = known.state.log_bounds();
+        inspect::log::report(fs, dir, Some(known.store_id), bounds, &mut |record| {
             let Ok(ops) = BatchOps::new(record.body) else { return Ok(()) };
             for (id, op) in ops.filter_map(std::result::Result::ok) {
                 let is_known = known.state.keyspaces.contains_key(&id);
@@ -220,8 +220,8 @@ impl<'a> Repair<'a> {
         let (fs, dir) = (&*options.fs, &options.dir);
         let number = self.numbers.take();
         let store_id = self.manifest.store_id;
-        let done = salvage(fs, dir, store_id, state.log_from, number, self.is_dry)?;
-        if done.set_aside.is_empty() {
+        let done = salvage(fs, dir, store_id, state.log_bounds(), number, self.is_dry)?;
+        if done.is_nothing() {
             return Ok(());
         }
         self.report.kept_records = done.records;

@@ -38,7 +38,8 @@
 //!
 //! Why `durable_upto`: the tail of the last segment may be torn by a crash, and that is no damage.
 //! A bad record with a later record that says "what lies here was on disk" is damage, and opening
-//! is refused. Without it the two look alike.
+//! is refused. Without it the two look alike. Of the last record of all nothing says so but the
+//! manifest, once the store was closed ([`LogBounds::end`]).
 
 #[cfg(feature = "testing")]
 #[doc(hidden)]
@@ -61,6 +62,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::histogram::{Histogram, HistogramCounts};
 use crate::key::{FileNumber, Seq};
+
+use inspect::SegmentLink;
 
 pub use reader::{Replay, ReplayOptions, TornTail, Visit, replay};
 pub use recover::recover;
@@ -99,6 +102,26 @@ impl Default for WalOptions {
 
 /// Default limit of a record's body: 256 MiB, more than any batch that fits a memtable.
 pub const RECORD_BYTES_MAX: u64 = 256 << 20;
+
+/// Which part of the log a store needs, as its manifest says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogBounds {
+    /// Segments below this number are obsolete and not read.
+    pub from: FileNumber,
+    /// The last segment when the store was last closed. What lies behind it may be torn by a
+    /// crash; it itself may not, and nor may it be missing.
+    pub end: Option<SegmentLink>,
+}
+
+impl LogBounds {
+    /// Everything there is, ended by whatever is found.
+    pub const ALL: LogBounds = LogBounds { from: FileNumber(0), end: None };
+
+    /// The end, where it is needed.
+    fn end_needed(&self) -> Option<SegmentLink> {
+        self.end.filter(|end| end.number >= self.from)
+    }
+}
 
 /// A segment of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use firndb::engine::options::Durability;
+use firndb::engine::options::{Durability, OnCorruption};
 use firndb::tsdb::rollup::RollupOptions;
 
 use crate::standing::StandingRollups;
@@ -69,6 +69,7 @@ pub struct Settings {
     pub sync_interval_ns: u64,
     pub wal_segment_bytes: u64,
     pub wal_bytes_max: u64,
+    pub wal_on_corruption: OnCorruption,
     pub auto_create: bool,
     pub series_max: Option<u64>,
     pub values_per_tag_max: Option<u64>,
@@ -131,6 +132,10 @@ impl Settings {
             sync_interval_ns: ns("wal.sync_interval"),
             wal_segment_bytes: bytes("wal.segment_bytes"),
             wal_bytes_max: bytes("wal.bytes_max"),
+            wal_on_corruption: match config.get("wal.on_corruption") {
+                "salvage" => OnCorruption::Salvage,
+                _ => OnCorruption::Stop,
+            },
             auto_create: truth("database.auto_create"),
             series_max: or_none(number("database.series_max")),
             values_per_tag_max: or_none(number("database.values_per_tag_max")),

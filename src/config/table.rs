@@ -111,6 +111,14 @@ pub const SETTINGS: &[Setting] = &[
          recovery.",
     ),
     setting(
+        "wal.on_corruption",
+        Kind::Choice(&["stop", "salvage"]),
+        "stop",
+        "What a start does about a log that is damaged inside (an unfinished last record is cut in \
+         any case). stop: refuses and says what to run. salvage: keeps every whole record, sets \
+         the damaged files aside in quarantine/, logs and counts what is lost.",
+    ),
+    setting(
         "database.auto_create",
         Kind::Bool,
         "true",

@@ -101,6 +101,12 @@ fn log(metrics: &StoreMetrics, out: &mut Text) {
     out.counter("firndb_wal_recovered_records_total", help, records);
     let help = "Bytes of an unfinished write that were cut off the log at the last start.";
     out.gauge("firndb_wal_torn_tail_bytes", help, metrics.wal_torn_bytes);
+    let help = "Records kept of a log that was damaged inside at the last start.";
+    out.gauge("firndb_wal_salvaged_records", help, metrics.wal_salvaged_records);
+    let help = "Places of that log where acknowledged records were lost.";
+    out.gauge("firndb_wal_lost_spans", help, metrics.wal_lost_spans);
+    let help = "Bytes of what was lost of that log.";
+    out.gauge("firndb_wal_lost_bytes", help, metrics.wal_lost_bytes);
     out.gauge("firndb_manifest_bytes", "Length of the manifest.", metrics.manifest_bytes);
 }
 

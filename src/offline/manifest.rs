@@ -153,6 +153,7 @@ fn with_facts(answer: Answer, report: &ManifestReport) -> Answer {
         .fact("next_file", state.next_file.0)
         .fact("last_seq", state.last_seq)
         .fact("log_from", state.log_from.0)
+        .fact("log_end", state.log_end.map(|end| end.number.0))
 }
 
 fn tables(report: &ManifestReport) -> Rows {
@@ -215,6 +216,9 @@ fn described(change: &Change) -> String {
         Change::NextFile(number) => format!("next file {}", number.0),
         Change::LastSeq(seq) => format!("last sequence number {seq}"),
         Change::LogFrom(number) => format!("log from segment {}", number.0),
+        Change::LogEnd(end) => {
+            format!("closed: the log ends with segment {}, {} bytes", end.number.0, end.bytes)
+        }
         Change::NextKeyspace(id) => format!("next keyspace {}", id.0),
         Change::AddKeyspace { id, name, .. } => format!("add keyspace {} {name}", id.0),
         Change::DropKeyspace(id) => format!("drop keyspace {}", id.0),

@@ -12,6 +12,7 @@ use firndb::engine::batch::BatchOps;
 use firndb::engine::inspect::log::{self, LogReport, RecordView, SegmentState};
 use firndb::engine::inspect::manifest;
 use firndb::engine::key::{FileNumber, KeyspaceId};
+use firndb::engine::wal::LogBounds;
 use firndb::engine::{Error, Result};
 
 use super::find::{kind_name, value_text};
@@ -92,8 +93,8 @@ pub fn run(command: &WalCommand) -> Exit {
 pub(super) struct Known {
     /// Identity of the store; `None` when the manifest cannot be read.
     pub store_id: Option<u128>,
-    /// Segments below are obsolete.
-    pub log_from: FileNumber,
+    /// Which part of the log is needed.
+    pub log: LogBounds,
     /// File numbers from here on are free.
     pub next_file: FileNumber,
     /// Names of keyspaces.
@@ -106,18 +107,18 @@ pub(super) fn known(folder: &Folder) -> Known {
         .and_then(|number| manifest::read(&*folder.fs, &folder.dir, number, &mut |_| {}));
     match read {
         Ok(report) => {
-            let state = report.state;
-            let names = state.keyspaces.into_iter().map(|(id, of)| (id, of.name)).collect();
-            let (log_from, next_file) = (state.log_from, state.next_file);
-            Known { store_id: Some(report.store_id), log_from, next_file, names }
+            let (log, next_file) = (report.state.log_bounds(), report.state.next_file);
+            let keyspaces = report.state.keyspaces.into_iter();
+            let names = keyspaces.map(|(id, of)| (id, of.name)).collect();
+            Known { store_id: Some(report.store_id), log, next_file, names }
         }
         Err(error) => {
             complain(&format!(
                 "warning: the manifest cannot be read: {error}\n  \
                  segments that are not needed any more are looked at too"
             ));
-            let (log_from, next_file) = (FileNumber(0), FileNumber(0));
-            Known { store_id: None, log_from, next_file, names: BTreeMap::new() }
+            let (log, next_file) = (LogBounds::ALL, FileNumber(0));
+            Known { store_id: None, log, next_file, names: BTreeMap::new() }
         }
     }
 }
@@ -130,7 +131,7 @@ fn list(args: &ListArgs, is_check: bool) -> Exit {
     let known = known(&folder);
     let mut undecodable = Vec::new();
     let read =
-        log::report(&*folder.fs, &folder.dir, known.store_id, known.log_from, &mut |record| {
+        log::report(&*folder.fs, &folder.dir, known.store_id, known.log, &mut |record| {
             if is_check && let Some(what) = damage_of(&record) {
                 undecodable.push((record.segment, record.offset, record.seq, what));
             }
@@ -254,7 +255,7 @@ fn dump(args: &DumpArgs) -> Exit {
         "value",
     ]);
     let read =
-        log::report(&*folder.fs, &folder.dir, known.store_id, known.log_from, &mut |record| {
+        log::report(&*folder.fs, &folder.dir, known.store_id, known.log, &mut |record| {
             let is_meant = args.segment.is_none_or(|segment| record.segment.0 == segment);
             if is_meant && !record.is_seal {
                 push_operations(args, &known, &record, &mut rows)?;

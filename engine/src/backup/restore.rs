@@ -5,8 +5,8 @@
 //!           names synced, then manifest, then CURRENT: only now the folder is a store
 //! ```
 //!
-//! Invariants: what is damaged is found before anything is changed by it; a folder whose restore was
-//! not finished has no CURRENT and does not open; the new store has an identity of its own.
+//! Invariants: what is damaged is found before anything is changed by it; a folder whose restore
+//! was not finished has no CURRENT and does not open; the new store has an identity of its own.
 
 use std::path::Path;
 

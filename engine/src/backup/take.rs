@@ -3,8 +3,8 @@
 //! ```text
 //! begin    the repository is locked, its backups of this store are read
 //! export   one moment of the store, its memtables flushed (kernel::export)
-//! copy     each table that no backup of the store has: every block of it is verified, it is copied,
-//!          synced and read back
+//! copy     each table that no backup of the store has: every block of it is verified, it is
+//!          copied, synced and read back
 //! finish   names synced, then the backup appears
 //! ```
 //!

@@ -114,7 +114,7 @@ impl Known<'_> {
 fn check_log(options: &Options, loaded: &Loaded, report: &mut CheckReport) {
     let replay = ReplayOptions {
         store_id: loaded.store_id,
-        from: loaded.state.log_from,
+        bounds: loaded.state.log_bounds(),
         record_bytes_max: wal::RECORD_BYTES_MAX,
     };
     let mut known = Known { options, state: &loaded.state, hooks: HashMap::new() };

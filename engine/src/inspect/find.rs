@@ -133,7 +133,7 @@ fn search_log(
 ) -> Result<()> {
     let state = &known.state;
     let versions = &mut report.versions;
-    let found = log::report(fs, dir, Some(known.store_id), state.log_from, &mut |record| {
+    let found = log::report(fs, dir, Some(known.store_id), state.log_bounds(), &mut |record| {
         // What does not decode although it is whole is for `check` to tell.
         let Ok(ops) = BatchOps::new(record.body) else { return Ok(()) };
         let of_record = versions.len();

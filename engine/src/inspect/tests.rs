@@ -64,10 +64,11 @@ fn looked_at(
     let dir = Path::new(DIR);
     let known = manifest::read(sim, dir, manifest::current(sim, dir).unwrap(), &mut |_| {});
     let known = known.unwrap();
-    let report = log::report(sim, dir, Some(known.store_id), known.state.log_from, &mut |record| {
-        visit(record);
-        Ok(())
-    });
+    let report =
+        log::report(sim, dir, Some(known.store_id), known.state.log_bounds(), &mut |record| {
+            visit(record);
+            Ok(())
+        });
     (known, report.unwrap())
 }
 
@@ -75,8 +76,8 @@ fn salvaged(sim: &SimFs, is_dry: bool) -> Salvage {
     let (known, log) = looked_at(sim, &mut |_| {});
     let next = log.segments.last().map_or(0, |segment| segment.number.0 + 1);
     let number = FileNumber(known.state.next_file.0.max(next));
-    let from = known.state.log_from;
-    salvage(sim, Path::new(DIR), known.store_id, from, number, is_dry).unwrap()
+    let bounds = known.state.log_bounds();
+    salvage(sim, Path::new(DIR), known.store_id, bounds, number, is_dry).unwrap()
 }
 
 fn contents(sim: &SimFs) -> BTreeMap<String, String> {
@@ -246,9 +247,9 @@ fn a_salvage_that_was_stopped_is_ended_by_the_next() {
         let sim = whole.crash(SYNCED, 1);
         sim.crash_at(sim.op_count() + stop);
         let (known, number) = (manifest_of(&whole), FileNumber(1000));
-        let from = known.state.log_from;
+        let bounds = known.state.log_bounds();
         let dir = Path::new(DIR);
-        let stopped = salvage(&sim, dir, known.store_id, from, number, false);
+        let stopped = salvage(&sim, dir, known.store_id, bounds, number, false);
         for mode in [SYNCED, KILLED] {
             let after = sim.crash(mode, stop);
             let case = format!("stopped at {stop} of {ops} ({}), {mode:?}", stopped.is_ok());

@@ -253,6 +253,16 @@ impl Kernel {
         self.workers.join();
     }
 
+    /// Says with what the log, now closed, has ended: from here on damage of its last record is told
+    /// from one that was never finished.
+    fn end_manifest(&self) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        let mut edit = Edit::new(self.options.clock.unix_ns(), "close");
+        edit.log_end(self.wal().last_segment());
+        let _committed = manifest.commit(edit)?;
+        manifest.close()
+    }
+
     pub fn close(&self) -> Result<()> {
         let Some(lock) = self.lock.lock().take() else { return Ok(()) };
         self.close_workers();
@@ -262,7 +272,7 @@ impl Kernel {
             Some(cause) => Err(Error::ReadOnly { cause: Arc::clone(cause) }),
             None => {
                 self.graveyard.clear();
-                self.wal().close().and(self.manifest.lock().close())
+                self.wal().close().and_then(|()| self.end_manifest())
             }
         };
         self.graveyard.close();

@@ -16,6 +16,7 @@
 //!  11 add range delete   id varint | seq varint | start slice | end slice
 //!  12 drop range delete  id varint | seq varint | start slice | end slice
 //!  13 set ttl         id varint | ttl_ms varint, 0: none
+//!  14 log end         number varint | bytes varint | chain u32: the last segment at a close
 //! policy := 0 | 1 runs0_trigger varint, ratio varint, base_bytes varint
 //!             | 2 tiers | 3 tiers, ratio varint | 4 tiers, prefix_bytes u8
 //! tiers  := merge_min varint, merge_max varint, ratio f64, runs_max varint
@@ -34,12 +35,13 @@
 use std::sync::Arc;
 
 use super::place::{LEVEL_LAST, Place, TableMeta};
-use crate::coding::{DecodeError, Decoder, put_slice, put_u64, put_varint};
+use crate::coding::{DecodeError, Decoder, put_slice, put_u32, put_u64, put_varint};
 use crate::compress::Compression;
 use crate::key::{FileNumber, KeyspaceId, Seq};
 use crate::options::{LazyLeveled, Leveled, Policy, Tiered, TimeWindow};
 use crate::range_delete::{RangeDelete, Settled};
 use crate::table::TableProperties;
+use crate::wal::inspect::SegmentLink;
 
 /// A table whose bytes are synced; its name in the folder may not be.
 #[derive(Debug)]
@@ -144,6 +146,8 @@ pub enum Change {
     DropRangeDelete(KeyspaceId, RangeDelete),
     /// From now on puts expire after so many milliseconds, or do not.
     SetTtl(KeyspaceId, Option<u64>),
+    /// The store was closed, and this was the last segment of its log.
+    LogEnd(SegmentLink),
 }
 
 /// One atomic change of the picture, with its time and reason.
@@ -204,6 +208,11 @@ impl Edit {
     /// Says from where on the log is needed.
     pub fn set_log_from(&mut self, log_from: FileNumber) {
         self.changes.push(Change::LogFrom(log_from));
+    }
+
+    /// Says with which segment the log ended when the store was closed.
+    pub fn log_end(&mut self, end: SegmentLink) {
+        self.changes.push(Change::LogEnd(end));
     }
 
     /// Says that sequence numbers up to `seq` are taken.
@@ -316,6 +325,12 @@ fn encode_change(out: &mut Vec<u8>, change: &Change) {
             id_of(out, 13, *id);
             put_varint(out, ttl_ms.unwrap_or(0));
         }
+        Change::LogEnd(SegmentLink { number, bytes, chain }) => {
+            out.push(14);
+            put_varint(out, number.0);
+            put_varint(out, *bytes);
+            put_u32(out, *chain);
+        }
     }
 }
 
@@ -354,6 +369,11 @@ fn decode_change(decoder: &mut Decoder<'_>) -> Result<Change, DecodeError> {
         11 => Change::AddRangeDelete(id(decoder)?, decode_range_delete(decoder)?),
         12 => Change::DropRangeDelete(id(decoder)?, decode_range_delete(decoder)?),
         13 => Change::SetTtl(id(decoder)?, Some(decoder.varint()?).filter(|ttl_ms| *ttl_ms > 0)),
+        14 => Change::LogEnd(SegmentLink {
+            number: number(decoder)?,
+            bytes: decoder.varint()?,
+            chain: decoder.u32()?,
+        }),
         _ => return Err(decoder.error("unknown change")),
     })
 }

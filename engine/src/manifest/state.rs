@@ -9,6 +9,8 @@ use crate::compress::Compression;
 use crate::key::{FileNumber, KeyspaceId, Seq};
 use crate::options::Policy;
 use crate::range_delete::RangeDelete;
+use crate::wal::LogBounds;
+use crate::wal::inspect::SegmentLink;
 
 /// The picture that the edits so far add up to.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +21,8 @@ pub struct ManifestState {
     pub last_seq: Seq,
     /// Log segments below this one are obsolete.
     pub log_from: FileNumber,
+    /// The last segment of the log when the store was last closed, while it is needed.
+    pub log_end: Option<SegmentLink>,
     /// Keyspace ids below this one are taken.
     pub next_keyspace: KeyspaceId,
     /// The keyspaces.
@@ -51,6 +55,7 @@ impl Default for ManifestState {
             next_file: FileNumber(1),
             last_seq: 0,
             log_from: FileNumber(0),
+            log_end: None,
             next_keyspace: KeyspaceId(1),
             keyspaces: BTreeMap::new(),
             names: BTreeSet::new(),
@@ -72,7 +77,11 @@ impl ManifestState {
         match change {
             Change::NextFile(number) => self.next_file = self.next_file.max(*number),
             Change::LastSeq(seq) => self.last_seq = self.last_seq.max(*seq),
-            Change::LogFrom(number) => self.log_from = self.log_from.max(*number),
+            Change::LogFrom(number) => {
+                self.log_from = self.log_from.max(*number);
+                self.log_end = self.log_end.filter(|end| end.number >= self.log_from);
+            }
+            Change::LogEnd(end) => self.log_end = Some(*end),
             Change::NextKeyspace(id) => self.next_keyspace = self.next_keyspace.max(*id),
             Change::AddKeyspace { id, name, policy, compression } => {
                 let (name, policy, compression) = (name.clone(), *policy, *compression);
@@ -132,6 +141,11 @@ impl ManifestState {
         self.keyspaces.insert(id, record);
     }
 
+    /// Which part of the log is needed.
+    pub fn log_bounds(&self) -> LogBounds {
+        LogBounds { from: self.log_from, end: self.log_end }
+    }
+
     fn keyspace(&mut self, id: KeyspaceId) -> Result<&mut KeyspaceRecord, String> {
         self.keyspaces.get_mut(&id).ok_or_else(|| format!("no keyspace {}", id.0))
     }
@@ -145,6 +159,7 @@ impl ManifestState {
             Change::LogFrom(self.log_from),
             Change::NextKeyspace(self.next_keyspace),
         ];
+        edit.changes.extend(self.log_end.map(Change::LogEnd));
         for (id, keyspace) in &self.keyspaces {
             edit.changes.push(Change::AddKeyspace {
                 id: *id,

@@ -88,7 +88,8 @@ fn logged(sim: &SimFs) -> BTreeMap<u64, Vec<Vec<u8>>> {
         }
         Ok(())
     };
-    inspect::log::report(sim, dir, Some(known.store_id), known.state.log_from, &mut visit).unwrap();
+    inspect::log::report(sim, dir, Some(known.store_id), known.state.log_bounds(), &mut visit)
+        .unwrap();
     keys
 }
 

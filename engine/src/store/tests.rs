@@ -4,6 +4,8 @@ mod background;
 mod parts;
 
 mod durable;
+mod log_end;
+mod on_corruption;
 mod read_only;
 mod reads;
 mod set_options;

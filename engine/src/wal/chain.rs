@@ -4,9 +4,13 @@
 //! A segment without a record may be there or not: it was prepared and not used, or the machine
 //! stopped, or the sync of its header failed, before its first record. What its header says of the
 //! segment before it is true all the same, since that one was synced before.
+//!
+//! A store that was closed says in its manifest what the last segment was, as a segment behind it
+//! would. A log that begins behind it and names none before was begun anew, by a salvage.
 
 use std::path::Path;
 
+use super::inspect::SegmentLink;
 use super::reader::{ReplayOptions, TornTail};
 use super::segment::{HEADER_BYTES, HeaderError, Previous, RecordCrc, SegmentHeader, file_name};
 use super::segment::{RECORD_HEADER_BYTES, file_number};
@@ -20,7 +24,7 @@ use crate::{Error, Result};
 pub(super) struct Chain {
     /// Those with records, in order.
     pub segments: Vec<(SegmentFile, SegmentHeader)>,
-    /// What a later segment, itself without records, says of the last.
+    /// What a later segment, itself without records, or the manifest says of the last.
     pub seal_of_last: Option<Previous>,
     /// Obsolete, or without a record.
     pub unused: Vec<FileNumber>,
@@ -37,10 +41,14 @@ impl Chain {
         let mut chain = Chain::default();
         let mut named: Option<Previous> = None;
         let mut is_first = true;
+        let end = options.bounds.end_needed().map(previous);
         for number in numbers.into_iter().rev() {
-            if number < options.from {
+            if number < options.bounds.from {
                 chain.unused.push(number);
                 continue;
+            }
+            if is_first && end.is_some_and(|end| number <= end.number) {
+                (named, is_first) = (end, false);
             }
             let file = SegmentFile::open(fs, dir, number)?;
             let expected = named.map(|previous| previous.number);
@@ -75,7 +83,10 @@ impl Chain {
             }
         }
         chain.segments.reverse();
-        match named.filter(|previous| previous.number >= options.from) {
+        if is_first {
+            named = end;
+        }
+        match named.filter(|previous| previous.number >= options.bounds.from) {
             Some(previous) => {
                 let path = dir.join(file_name(previous.number));
                 Err(Error::corrupt(&path, 0, "segment is missing"))
@@ -142,6 +153,11 @@ impl Chain {
     }
 }
 
+fn previous(link: SegmentLink) -> Previous {
+    let SegmentLink { number, bytes, chain } = link;
+    Previous { number, bytes, chain }
+}
+
 fn check_identity(
     file: &SegmentFile,
     header: &SegmentHeader,
@@ -158,6 +174,10 @@ fn check_identity(
 
 fn missing(dir: &Path, named: Option<Previous>, chain: &Chain, older: &SegmentFile) -> Error {
     let path = named.map_or(older.path.clone(), |named| dir.join(file_name(named.number)));
-    let by = chain.segments.last().map_or(String::new(), |(file, _)| file_name(file.number));
-    Error::corrupt(&path, 0, format!("segment is missing, {by} was written behind it"))
+    let behind = chain.segments.last().map(|(file, _)| file_name(file.number));
+    let why = match behind {
+        Some(behind) => format!("{behind} was written behind it"),
+        None => "it was the last".to_owned(),
+    };
+    Error::corrupt(&path, 0, format!("segment is missing, {why}"))
 }

@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::LogBounds;
 use super::reader::{Replay, ReplayOptions, replay};
 use super::segment::{
     FORMAT_VERSION, HEADER_BYTES, HeaderError, Previous, RECORD_HEADER_BYTES, RecordCrc,
@@ -59,7 +60,7 @@ impl Gap {
     }
 }
 
-/// What a segment says of the one before it.
+/// What a segment says of the one before it, or the manifest of a closed store of the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentLink {
     /// Its number.
@@ -96,7 +97,7 @@ pub struct SegmentReport {
     pub state: SegmentState,
     /// What it says of the segment before it.
     pub previous: Option<SegmentLink>,
-    /// What the segment behind it says of this one.
+    /// What the segment behind it, or the manifest, says of this one.
     pub sealed: Option<SegmentLink>,
     /// Data records that are whole.
     pub records: u64,
@@ -132,7 +133,7 @@ impl LogReport {
 }
 
 /// Reads the log in `dir`. `store_id` is that of the manifest; without one the first header that is
-/// whole gives it. Segments below `from` are obsolete. `visit` sees every whole record of every
+/// whole gives it. `visit` sees every whole record of every
 /// segment, in the order of segments and offsets, but for what lies behind the end that a later
 /// segment says this one had: a recovery cut it, and its numbers were given out again.
 ///
@@ -142,7 +143,7 @@ pub fn report(
     fs: &dyn Fs,
     dir: &Path,
     store_id: Option<u128>,
-    from: FileNumber,
+    bounds: LogBounds,
     visit: &mut dyn FnMut(RecordView<'_>) -> Result<()>,
 ) -> Result<LogReport> {
     let numbers = segments(fs, dir)?;
@@ -151,7 +152,8 @@ pub fn report(
         headers.extend(SegmentFile::open(fs, dir, *number).ok().and_then(|file| file.header.ok()));
     }
     let store_id = store_id.or(headers.first().map(|header| header.store_id));
-    let links: Vec<_> = headers.iter().filter_map(|header| header.previous).map(link).collect();
+    let previous = headers.iter().filter_map(|header| header.previous).map(link);
+    let links: Vec<_> = bounds.end_needed().into_iter().chain(previous).collect();
     let mut segments = Vec::with_capacity(numbers.len());
     for number in numbers {
         let sealed = links.iter().rev().find(|link| link.number == number).copied();
@@ -160,13 +162,13 @@ pub fn report(
     }
     let verdict = match store_id {
         Some(store_id) => {
-            let options = ReplayOptions { from, ..ReplayOptions::new(store_id) };
+            let options = ReplayOptions { bounds, ..ReplayOptions::new(store_id) };
             replay(fs, dir, &options, &mut |_, _, _| Ok(()), &|_, _| {})
         }
         None if segments.is_empty() => Ok(Replay::default()),
         None => Err(Error::corrupt(dir, 0, "no segment of the log has a header")),
     };
-    judge(&mut segments, from, &verdict);
+    judge(&mut segments, bounds.from, &verdict);
     Ok(LogReport { segments, verdict })
 }
 

@@ -2,7 +2,8 @@
 //!
 //! 1. Find the chain of segments ([`super::chain`]).
 //! 2. Read every segment but the last up to its sealed length. Anything wrong there is damage.
-//! 3. Read the last until zeros or the first bad record. Then look ahead, only to judge: a later
+//! 3. Read the last as those, when the store was closed with it. Else read it until zeros or the
+//!    first bad record. Then look ahead, only to judge: a later
 //!    record that says "this was on disk" (`durable_upto`) makes it damage; else the tail is torn,
 //!    which is how a crash looks, and ends there.
 //!
@@ -16,7 +17,7 @@ use super::segment::{
     SegmentHeader, chain, chain_start, record_bytes,
 };
 use super::source::{READ_BYTES, SegmentFile, Source};
-use super::{RECORD_BYTES_MAX, SegmentInfo};
+use super::{LogBounds, RECORD_BYTES_MAX, SegmentInfo};
 use crate::coding;
 use crate::fs::Fs;
 use crate::key::{FileNumber, Seq};
@@ -30,8 +31,8 @@ pub type Visit<'a> = dyn FnMut(FileNumber, Seq, &[u8]) -> Result<()> + 'a;
 pub struct ReplayOptions {
     /// Identity of the store.
     pub store_id: u128,
-    /// Segments below this number are obsolete (the manifest says so) and are not read.
-    pub from: FileNumber,
+    /// Which part of it is read.
+    pub bounds: LogBounds,
     /// Longest body of a record.
     pub record_bytes_max: u64,
 }
@@ -39,7 +40,7 @@ pub struct ReplayOptions {
 impl ReplayOptions {
     /// Everything there is of the store.
     pub fn new(store_id: u128) -> Self {
-        ReplayOptions { store_id, from: FileNumber(0), record_bytes_max: RECORD_BYTES_MAX }
+        ReplayOptions { store_id, bounds: LogBounds::ALL, record_bytes_max: RECORD_BYTES_MAX }
     }
 }
 

@@ -21,6 +21,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::LogBounds;
 use super::inspect::{LogReport, RecordView, SegmentBytes, SegmentState, report};
 use super::recover::{Copy, NEW, remove_unfinished};
 use super::segment::{
@@ -42,8 +43,21 @@ pub struct Salvage {
     pub lost: Vec<LostSpan>,
     /// Segments that are set aside.
     pub set_aside: Vec<FileNumber>,
-    /// The segment with what was kept; `None` when nothing was, or nothing needed to be done.
+    /// The segment with what was kept; `None` when nothing was and none is missed, or nothing
+    /// needed to be done.
     pub segment: Option<FileNumber>,
+}
+
+impl Salvage {
+    /// Whether the log is left as it is.
+    pub fn is_nothing(&self) -> bool {
+        self.set_aside.is_empty() && self.segment.is_none()
+    }
+
+    /// Bytes of records that were there and could not be kept.
+    pub fn lost_bytes(&self) -> u64 {
+        self.lost.iter().map(|span| span.bytes).sum()
+    }
 }
 
 /// Bytes of a segment that hold no whole record although some was there.
@@ -71,7 +85,7 @@ struct Kept {
     len: usize,
 }
 
-/// Saves what is whole of the log in `dir`, from the segment `from` on, into the segment `number`.
+/// Saves what is whole of the log in `dir`, as far as it is needed, into the segment `number`.
 /// With `is_dry` nothing is changed. A log that a store would open is left as it is.
 ///
 /// # Errors
@@ -80,12 +94,13 @@ pub fn salvage(
     fs: &dyn Fs,
     dir: &Path,
     store_id: u128,
-    from: FileNumber,
+    bounds: LogBounds,
     number: FileNumber,
     is_dry: bool,
 ) -> Result<Salvage> {
+    let from = bounds.from;
     let mut found: BTreeMap<FileNumber, Vec<(Seq, Kept, bool)>> = BTreeMap::new();
-    let log = report(fs, dir, Some(store_id), from, &mut |record| {
+    let log = report(fs, dir, Some(store_id), bounds, &mut |record| {
         found.entry(record.segment).or_default().push(place_of(&record));
         Ok(())
     })?;
@@ -106,14 +121,15 @@ pub fn salvage(
     let mut salvage = Salvage {
         records: kept.len() as u64,
         bytes: kept.values().map(|place| record_bytes(place.len as u64)).sum(),
-        lost: lost(&log, from),
+        lost: lost(&log, bounds),
         set_aside: log.segments.iter().map(|s| s.number).filter(|n| *n >= from).collect(),
-        segment: (!kept.is_empty()).then_some(number),
+        // Without a log that begins anew the last segment would be missed.
+        segment: (!kept.is_empty() || bounds.end_needed().is_some()).then_some(number),
     };
     salvage.lost.sort_by_key(|span| (span.segment, span.offset));
     if !is_dry {
         remove_unfinished(fs, dir)?;
-        if !kept.is_empty() {
+        if salvage.segment.is_some() {
             write(fs, dir, store_id, number, &kept)?;
         }
         set_aside(fs, dir, salvage.set_aside.iter().map(|number| file_name(*number)))?;
@@ -127,7 +143,8 @@ fn place_of(record: &RecordView<'_>) -> (Seq, Kept, bool) {
 }
 
 /// What is lost: gaps between records, what is missing of sealed segments, and whole segments.
-fn lost(log: &LogReport, from: FileNumber) -> Vec<LostSpan> {
+fn lost(log: &LogReport, bounds: LogBounds) -> Vec<LostSpan> {
+    let from = bounds.from;
     let mut spans = Vec::new();
     let mut seq_before = None;
     let live: Vec<_> = log.segments.iter().filter(|segment| segment.number >= from).collect();
@@ -156,7 +173,10 @@ fn lost(log: &LogReport, from: FileNumber) -> Vec<LostSpan> {
         }
         seq_before = segment.last_seq.or(seq_before);
     }
-    for link in log.segments.iter().filter_map(|segment| segment.previous) {
+    let previous = log.segments.iter().filter_map(|segment| segment.previous);
+    let named: BTreeMap<_, _> =
+        bounds.end.into_iter().chain(previous).map(|link| (link.number, link)).collect();
+    for link in named.into_values() {
         let is_there = log.segments.iter().any(|segment| segment.number == link.number);
         if link.number >= from && !is_there {
             let before = live.iter().rev().filter(|s| s.number < link.number);

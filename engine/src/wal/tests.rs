@@ -59,6 +59,10 @@ fn read_with(fs: &SimFs, options: &ReplayOptions) -> Result<(Records, Replay)> {
     Ok((records, replay))
 }
 
+fn from(number: FileNumber) -> LogBounds {
+    LogBounds { from: number, end: None }
+}
+
 fn read(fs: &SimFs) -> Result<(Records, Replay)> {
     read_with(fs, &ReplayOptions::new(STORE))
 }
@@ -350,7 +354,7 @@ fn what_is_missing_shortened_or_foreign_is_found() {
     let damaged = copy();
     damaged.remove_file(&path(first)).unwrap();
     assert!(is_corrupt(&damaged), "the first segment is missing");
-    let options = ReplayOptions { from: FileNumber(second), ..ReplayOptions::new(STORE) };
+    let options = ReplayOptions { bounds: from(FileNumber(second)), ..ReplayOptions::new(STORE) };
     let (records, replay) = read_with(&damaged, &options).unwrap();
     assert_eq!(records, small_records()[11 - records.len()..], "unless it is obsolete");
     assert_eq!(replay.segments[0].number.0, second);
@@ -415,7 +419,7 @@ fn obsolete_segments_go_and_stay_gone() {
     assert_eq!(kept, [keep, wal.segment()]);
     // The unlinks were not synced: the files may come back.
     let after = fs.crash(CrashMode { keep: Keep::None, dirs: DirOrder::Any }, 0);
-    let options = ReplayOptions { from: keep, ..ReplayOptions::new(STORE) };
+    let options = ReplayOptions { bounds: from(keep), ..ReplayOptions::new(STORE) };
     let (records, replay) = read_with(&after, &options).unwrap();
     assert_eq!(records, expected(replay.segments[0].first_seq.unwrap()..41));
     assert!(!replay.unused.is_empty());
@@ -490,7 +494,7 @@ fn an_idle_log_gives_its_room_back() {
     append(&wal, 3).unwrap();
     wal.sync_to(wal.end()).unwrap();
     let after = fs.crash(CrashMode { keep: Keep::None, dirs: DirOrder::Any }, 0);
-    let options = ReplayOptions { from: FileNumber(3), ..ReplayOptions::new(STORE) };
+    let options = ReplayOptions { bounds: from(FileNumber(3)), ..ReplayOptions::new(STORE) };
     assert_eq!(read_with(&after, &options).unwrap().0.len(), 3);
 }
 

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 
+use super::inspect::SegmentLink;
 use super::segment::{HEADER_BYTES, Previous, SegmentHeader, file_name, record_bytes};
 use super::tail::{Opening, Run, Tail};
 use super::waiting::{Ticket, Waiting};
@@ -506,6 +507,13 @@ impl Wal {
             segments.push(tail.current().clone());
         }
         segments
+    }
+
+    /// The segment being appended to, as it is now; of a closed log the last.
+    pub fn last_segment(&self) -> SegmentLink {
+        let tail = self.tail.lock();
+        let SegmentInfo { number, bytes, chain, .. } = *tail.current();
+        SegmentLink { number, bytes, chain }
     }
 
     /// Removes sealed segments below `keep_from`. Only after the manifest edit that says so is

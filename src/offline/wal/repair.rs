@@ -23,7 +23,7 @@ pub fn run(args: &RepairArgs) -> Exit {
     let outcome = log::segments(&*folder.fs, &folder.dir).and_then(|segments| {
         let seen = segments.last().map_or(0, |number| number.0 + 1);
         let number = FileNumber(known.next_file.0.max(seen));
-        salvage(&*folder.fs, &folder.dir, store_id, known.log_from, number, args.dry_run)
+        salvage(&*folder.fs, &folder.dir, store_id, known.log, number, args.dry_run)
     });
     match outcome {
         Ok(done) => {
@@ -41,7 +41,7 @@ fn answer_of(done: &Salvage, is_dry: bool) -> Answer {
         .fact("kept_bytes", done.bytes)
         .fact("segment", done.segment.map(|number| number.0))
         .fact("set_aside", done.set_aside.iter().map(|number| number.0).collect::<Vec<_>>());
-    if done.set_aside.is_empty() {
+    if done.is_nothing() {
         return answer.note("nothing to repair: a server would open the log as it is");
     }
     let (segments, records) = (done.set_aside.len(), grouped(done.records));

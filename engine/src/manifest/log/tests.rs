@@ -10,6 +10,7 @@ use crate::manifest::edit::Change;
 use crate::manifest::{Place, TableMeta};
 use crate::options::{Leveled, Policy, Tiered};
 use crate::range_delete::RangeDelete;
+use crate::wal::inspect::SegmentLink;
 
 const STORE: u128 = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
 
@@ -59,6 +60,10 @@ fn edit(reason: &str, changes: Vec<Change>) -> Edit {
     edit
 }
 
+fn log_end(number: u64) -> SegmentLink {
+    SegmentLink { number: FileNumber(number), bytes: 300, chain: 0x0403_0201 }
+}
+
 /// One edit of each kind of change.
 fn edits() -> Vec<Edit> {
     let (a, b) = (KeyspaceId(1), KeyspaceId(300));
@@ -96,6 +101,7 @@ fn edits() -> Vec<Edit> {
                 ),
             ],
         ),
+        edit("close", vec![Change::LogEnd(log_end(5))]),
         edit("drop", vec![Change::DropKeyspace(b)]),
     ]
 }
@@ -334,6 +340,31 @@ fn the_format_of_range_deletes_and_times_to_live_stays() {
     assert!(keyspace.range_deletes.iter().eq([&range_delete(401)]));
     let snapshot = loaded.state.snapshot(9);
     assert_eq!(state_of(&[snapshot]), loaded.state, "a snapshot has them as well");
+}
+
+/// What a store says when it is closed.
+#[test]
+fn the_format_of_the_end_of_the_log_stays() {
+    let edit = edit("r", vec![Change::LogEnd(log_end(130))]);
+    let golden: &[u8] = &[
+        5, 0, 0, 0, 0, 0, 0, 0, 1, b'r', // time, reason
+        14, 0x82, 1, 0xac, 2, 1, 2, 3, 4, // segment 130, 300 bytes, chain
+    ];
+    let mut bytes = Vec::new();
+    edit.encode(&mut bytes);
+    assert_eq!(bytes, golden);
+    assert_eq!(Edit::decode(golden).unwrap(), edit);
+    let state = state_of(std::slice::from_ref(&edit));
+    assert_eq!(state.log_end, Some(log_end(130)));
+    assert_eq!(state_of(&[state.snapshot(9)]), state, "a snapshot has it as well");
+    // It goes with its segment.
+    for (from, is_there) in [(129, true), (130, true), (131, false)] {
+        let mut after = state.clone();
+        let mut edit = Edit::new(1, "flush");
+        edit.set_log_from(FileNumber(from));
+        after.apply(&edit).unwrap();
+        assert_eq!(after.log_end.is_some(), is_there, "{from}");
+    }
 }
 
 fn unhex(hex: &str) -> Vec<u8> {
