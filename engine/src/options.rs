@@ -131,8 +131,8 @@ pub struct Options {
     pub wal_segment_bytes: u64,
     /// Bytes of log kept for memtables at which the keyspace that pins the oldest is flushed.
     pub wal_bytes_max: u64,
-    /// What opening does about a log that is damaged inside. A record that was never finished is cut
-    /// either way. Stop: acknowledged writes are gone, which nobody should learn from a metric.
+    /// What opening does about a log that is damaged inside. A record that was never finished is
+    /// cut either way. Stop: acknowledged writes are gone, which nobody should learn from a metric.
     pub wal_on_corruption: OnCorruption,
     /// Uncompressed bytes of a table block. 4 KiB: one page of the disk.
     pub block_bytes: usize,

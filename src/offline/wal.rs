@@ -130,13 +130,12 @@ fn list(args: &ListArgs, is_check: bool) -> Exit {
     };
     let known = known(&folder);
     let mut undecodable = Vec::new();
-    let read =
-        log::report(&*folder.fs, &folder.dir, known.store_id, known.log, &mut |record| {
-            if is_check && let Some(what) = damage_of(&record) {
-                undecodable.push((record.segment, record.offset, record.seq, what));
-            }
-            Ok(())
-        });
+    let read = log::report(&*folder.fs, &folder.dir, known.store_id, known.log, &mut |record| {
+        if is_check && let Some(what) = damage_of(&record) {
+            undecodable.push((record.segment, record.offset, record.seq, what));
+        }
+        Ok(())
+    });
     let report = match read {
         Ok(report) => report,
         Err(error) => return refused("cannot read the log", &error),
@@ -254,14 +253,13 @@ fn dump(args: &DumpArgs) -> Exit {
         "key",
         "value",
     ]);
-    let read =
-        log::report(&*folder.fs, &folder.dir, known.store_id, known.log, &mut |record| {
-            let is_meant = args.segment.is_none_or(|segment| record.segment.0 == segment);
-            if is_meant && !record.is_seal {
-                push_operations(args, &known, &record, &mut rows)?;
-            }
-            Ok(())
-        });
+    let read = log::report(&*folder.fs, &folder.dir, known.store_id, known.log, &mut |record| {
+        let is_meant = args.segment.is_none_or(|segment| record.segment.0 == segment);
+        if is_meant && !record.is_seal {
+            push_operations(args, &known, &record, &mut rows)?;
+        }
+        Ok(())
+    });
     let report = match read {
         Ok(report) => report,
         Err(error) => return refused("cannot read the log", &error),

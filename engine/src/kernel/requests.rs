@@ -253,8 +253,8 @@ impl Kernel {
         self.workers.join();
     }
 
-    /// Says with what the log, now closed, has ended: from here on damage of its last record is told
-    /// from one that was never finished.
+    /// Says with what the log, now closed, has ended: from here on damage of its last record is
+    /// told from one that was never finished.
     fn end_manifest(&self) -> Result<()> {
         let mut manifest = self.manifest.lock();
         let mut edit = Edit::new(self.options.clock.unix_ns(), "close");

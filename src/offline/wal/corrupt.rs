@@ -116,11 +116,10 @@ impl From<Error> for Refusal {
 fn corrupt(args: &CorruptArgs, folder: &super::Folder) -> Result<String, Refusal> {
     let known = known(folder);
     let mut places = Vec::new();
-    let report =
-        log::report(&*folder.fs, &folder.dir, known.store_id, known.log, &mut |record| {
-            places.push((record.segment, record.offset as usize, record.bytes as usize));
-            Ok(())
-        })?;
+    let report = log::report(&*folder.fs, &folder.dir, known.store_id, known.log, &mut |record| {
+        places.push((record.segment, record.offset as usize, record.bytes as usize));
+        Ok(())
+    })?;
     let segment = chosen(&report.segments, known.log.from.0, &args.at)?;
     let records: Vec<_> = places
         .iter()
