@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(usize)]
 pub enum Share {
-    /// Active and sealed memtables, log buffers.
+    /// Active and sealed memtables, log buffers, range deletes.
     Memtables,
     /// Block cache, table indexes and filters.
     Caches,

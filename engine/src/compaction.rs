@@ -11,6 +11,7 @@
 //! - deletes go only when no table older than the inputs can hold the key.
 
 pub(crate) mod drop;
+pub(crate) mod hollow;
 pub mod in_flight;
 pub mod pick;
 pub mod pressure;

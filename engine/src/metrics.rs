@@ -282,6 +282,8 @@ pub struct ClassMetrics {
     pub pending_bytes: u64,
     /// Range deletes in the manifest: what they hide is not compacted away yet.
     pub range_deletes: u64,
+    /// Bytes that these hold in memory, as charged to [`crate::budget::Share::Memtables`].
+    pub range_delete_bytes: u64,
     /// What they cost beyond what their users asked for.
     pub amplification: Amplification,
 }

@@ -14,6 +14,9 @@
 //! Overlapping ranges are cut into disjoint fragments, each with the numbers of the deletes that
 //! cover it, newest first: any question about a key is then one search.
 //!
+//! Of the memory budget they hold a part: those of a memtable with it, the others on their own,
+//! until the last reader of their version lets go of it.
+//!
 //! A version whose number equals that of a range delete is of the same batch and was written after
 //! it: earlier operations that a range delete of their own batch covers are never applied (see
 //! [`crate::batch`]).
@@ -22,10 +25,10 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
+use crate::budget::{Budget, Reservation, Share};
+use crate::key::Seq;
 use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-use crate::key::Seq;
 
 /// What a fragment costs beside its two keys: places in the tree and in a list of numbers.
 const FRAGMENT_BYTES: usize = 96;
@@ -102,9 +105,51 @@ pub struct RangeDeletes {
     list: Vec<RangeDelete>,
     /// By first key.
     fragments: BTreeMap<Arc<[u8]>, Fragment>,
+    charge: Charge,
 }
 
+/// What range deletes hold of the memory budget; given back with them.
+#[derive(Debug, Default)]
+struct Charge(Option<Reservation>);
+
+/// A copy is charged when it is kept.
+impl Clone for Charge {
+    fn clone(&self) -> Self {
+        Charge(None)
+    }
+}
+
+/// Equal deletes are equal, whoever pays for them.
+impl PartialEq for Charge {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Charge {}
+
 impl RangeDeletes {
+    /// Charges what they hold to `budget`, past its limit if need be: without them deleted keys
+    /// would come back.
+    pub fn charged(mut self, budget: &Budget) -> Self {
+        self.charge = Charge(Some(budget.reserve_anyway(Share::Memtables, self.bytes())));
+        self
+    }
+
+    /// What they hold of a budget.
+    pub fn charged_bytes(&self) -> u64 {
+        self.charge.0.as_ref().map_or(0, Reservation::bytes)
+    }
+
+    /// About how many bytes they hold.
+    fn bytes(&self) -> u64 {
+        let keys = |delete: &RangeDelete| delete.start.len() + delete.end.len();
+        let list: usize = self.list.iter().map(|d| size_of::<RangeDelete>() + keys(d)).sum();
+        let numbers = |fragment: &Fragment| fragment.seqs.len() * size_of::<Seq>();
+        let fragments: usize = self.fragments.values().map(|f| FRAGMENT_BYTES + numbers(f)).sum();
+        (list + fragments) as u64
+    }
+
     /// The deletes of `list` that any reader may still ask for, that at one of the live `snapshots`
     /// (ascending) or newer than every delete: the others lie below newer ones.
     pub fn pruned(list: Vec<RangeDelete>, snapshots: &[Seq]) -> Self {
@@ -142,7 +187,7 @@ impl RangeDeletes {
             }
             from = Some(at);
         }
-        RangeDeletes { list, fragments }
+        RangeDeletes { list, fragments, charge: Charge::default() }
     }
 
     /// Whether a fragment of its range has its number.

@@ -184,7 +184,8 @@ fn keyspace_state(
         Error::corrupt(&kernel.options.dir.join(CURRENT), 0, reason)
     })?;
     let deletes = record.range_deletes.iter().cloned().collect();
-    version.range_deletes = Arc::new(RangeDeletes::new(deletes, &[]));
+    let deletes = RangeDeletes::new(deletes, &[]).charged(&kernel.options.budget);
+    version.range_deletes = Arc::new(deletes);
     let hooks = kernel.options.hooks.hooks(&record.name);
     let policy = record.policy.unwrap_or(kernel.options.policy);
     let keyspace = Keyspace { id, name: record.name.clone() };

@@ -135,6 +135,10 @@ fn levels(metrics: &StoreMetrics, out: &mut Text) {
         }
     };
     by_class(out, "firndb_keyspaces", "Keyspaces.", &|class| classes[class].keyspaces);
+    let help = "Range deletes whose keys are not all compacted away.";
+    by_class(out, "firndb_range_deletes", help, &|class| classes[class].range_deletes);
+    let help = "Bytes that range deletes hold in memory.";
+    by_class(out, "firndb_range_delete_bytes", help, &|class| classes[class].range_delete_bytes);
     by_class(out, "firndb_entries", "Entries in tables.", &|class| classes[class].entries);
     let help = "Sorted runs a point read may have to look at.";
     by_class(out, "firndb_read_amplification", help, &|class| classes[class].read_amplification);

@@ -18,7 +18,7 @@ mod ranges;
 mod shape;
 mod tiers;
 
-pub use by_hand::{pick_all, pick_level, pick_range};
+pub use by_hand::{pick_all, pick_in_place, pick_level, pick_range};
 pub use ranges::targets;
 
 use self::shape::{Shape, Unit};
@@ -45,6 +45,8 @@ pub enum PlanReason {
     Manual,
     /// Nobody can see anything of the tables: they go unread.
     Drop,
+    /// Nobody can see a good part of a table: it is written anew without.
+    Deletes,
 }
 
 impl PlanReason {
@@ -58,6 +60,7 @@ impl PlanReason {
             PlanReason::Final => "final",
             PlanReason::Manual => "manual",
             PlanReason::Drop => "drop",
+            PlanReason::Deletes => "deletes",
         }
     }
 }

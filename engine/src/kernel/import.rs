@@ -294,7 +294,8 @@ impl Kernel {
             reason: format!("tables of {name} do not fit together: {reason}"),
         });
         let mut version = version?;
-        let settled = version.settle_range_deletes(range_deletes.clone(), &self.snapshots.list());
+        let (snapshots, budget) = (self.snapshots.list(), &self.options.budget);
+        let settled = version.settle_range_deletes(range_deletes.clone(), &snapshots, budget);
         edit.settle_range_deletes(id, &settled);
         let hooks = self.options.hooks.hooks(name);
         let policy = options.policy.unwrap_or(self.options.policy);

@@ -142,7 +142,8 @@ impl Kernel {
             reason: format!("an edit of keyspace {} does not fit: {reason}", keyspace.name),
         })?;
         if !range_deletes.is_empty() || !version.range_deletes.is_empty() {
-            let settled = version.settle_range_deletes(range_deletes, &self.snapshots.list());
+            let (snapshots, budget) = (self.snapshots.list(), &self.options.budget);
+            let settled = version.settle_range_deletes(range_deletes, &snapshots, budget);
             edit.settle_range_deletes(keyspace.id, &settled);
         }
         Ok(Arc::new(version))

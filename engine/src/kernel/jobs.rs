@@ -17,7 +17,8 @@ use crate::background::Step;
 use crate::budget::Share;
 use crate::compaction::Claim;
 use crate::compaction::drop::{pick_expired, pick_hidden};
-use crate::compaction::pick::{self, Plan, pick_all};
+use crate::compaction::hollow::hollow_tables;
+use crate::compaction::pick::{self, Plan, PlanReason, pick_all};
 use crate::compress::Compression;
 use crate::events::EventKind;
 use crate::expiry::now_ms;
@@ -30,6 +31,14 @@ use crate::outputs::OutputOptions;
 use crate::range_delete::RangeDeletes;
 use crate::table::{FilterKind, TableOptions};
 use crate::{Error, Result, flush};
+
+/// A compaction that was picked and claimed.
+struct Taken {
+    keyspace: Arc<KeyspaceState>,
+    version: Arc<Version>,
+    plan: Plan,
+    claim: Claim,
+}
 
 /// How long jobs wait when the disk is full.
 const NO_SPACE_WAIT_NS: u64 = 1_000_000_000;
@@ -226,7 +235,8 @@ impl Kernel {
     }
 
     fn compaction_step(self: &Arc<Self>) -> Step {
-        let Some((keyspace, version, plan, claim)) = self.take_plan() else { return Step::Idle };
+        let Some(taken) = self.take_plan() else { return Step::Idle };
+        let Taken { keyspace, version, plan, claim } = taken;
         // The keyspace may allow another job beside this one.
         self.schedule.lock().compaction_due(&keyspace);
         let is_cancelled = || {
@@ -237,11 +247,27 @@ impl Kernel {
         self.ended(&keyspace, outcome)
     }
 
-    /// Finds and claims the next compaction.
-    fn take_plan(&self) -> Option<(Arc<KeyspaceState>, Arc<Version>, Plan, Claim)> {
+    /// Finds and claims the next compaction: what is due by the shape of the levels, and where
+    /// nothing is, tables that range deletes have emptied.
+    fn take_plan(&self) -> Option<Taken> {
         if self.is_paused() {
             return None;
         }
+        let mut with_deletes = Vec::new();
+        let mut taken = self.take_due(&mut with_deletes);
+        let mut waiting = with_deletes.iter();
+        if taken.is_none() {
+            taken = waiting.find_map(|keyspace| self.take_hollow(keyspace));
+        }
+        // The others have to wait for what was taken.
+        let mut schedule = self.schedule.lock();
+        waiting.for_each(|keyspace| schedule.compaction_due(keyspace));
+        taken
+    }
+
+    /// Finds and claims what is due; `with_deletes` gets the keyspaces where nothing is, but range
+    /// deletes are.
+    fn take_due(&self, with_deletes: &mut Vec<Arc<KeyspaceState>>) -> Option<Taken> {
         let mut schedule = self.schedule.lock();
         if schedule.in_flight.len() >= self.compactions_max() {
             return None;
@@ -260,10 +286,31 @@ impl Kernel {
                 .or_else(|| pick::pick(keyspace.id, &levels, &policy, &schedule.in_flight));
             if let Some(plan) = plan {
                 let claim = schedule.in_flight.claim(keyspace.id, &plan);
-                return Some((keyspace, picture.version.clone(), plan, claim));
+                return Some(Taken { keyspace, version: picture.version.clone(), plan, claim });
+            }
+            if !picture.version.range_deletes.is_empty() {
+                with_deletes.push(keyspace);
             }
         }
         None
+    }
+
+    /// Claims a table of `keyspace` that is to be written anew without what is hidden of it.
+    fn take_hollow(&self, keyspace: &Arc<KeyspaceState>) -> Option<Taken> {
+        // Looks into indexes, so under no lock.
+        let hollow = hollow_tables(&keyspace.picture().version, &self.snapshots.list());
+        let mut schedule = self.schedule.lock();
+        if hollow.is_empty() || schedule.in_flight.len() >= self.compactions_max() {
+            return None;
+        }
+        let version = keyspace.picture().version.clone();
+        let (levels, in_flight) = (version.summary(), &schedule.in_flight);
+        let reason = PlanReason::Deletes;
+        let plan = hollow.iter().find_map(|(number, _)| {
+            pick::pick_in_place(keyspace.id, &levels, in_flight, *number, reason)
+        })?;
+        let claim = schedule.in_flight.claim(keyspace.id, &plan);
+        Some(Taken { keyspace: keyspace.clone(), version: version.clone(), plan, claim })
     }
 
     /// Tables that go unread, if there are any.

@@ -177,6 +177,7 @@ impl Kernel {
         let class = class_of(&keyspace.name, &mut metrics.classes);
         class.keyspaces += 1;
         class.range_deletes += picture.version.range_deletes.list().len() as u64;
+        class.range_delete_bytes += picture.version.range_deletes.charged_bytes();
         let levels = picture.version.summary();
         let policy = *keyspace.policy.lock();
         let schedule = self.schedule.lock();

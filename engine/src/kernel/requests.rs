@@ -178,10 +178,13 @@ impl Kernel {
     }
 
     /// Has a look at keyspaces with tables that have expired as a whole.
-    pub fn look_at_expired(&self) {
+    pub fn look_at_hidden(&self) {
         let now_ms = now_ms(&*self.options.clock);
         let registry = self.registry.read();
-        let due = registry.all().filter(|k| k.picture().version.expires_first_ms <= now_ms);
+        let is_due = |version: &Version| {
+            version.expires_first_ms <= now_ms || !version.range_deletes.is_empty()
+        };
+        let due = registry.all().filter(|keyspace| is_due(&keyspace.picture().version));
         let mut schedule = self.schedule.lock();
         due.for_each(|keyspace| schedule.compaction_due(keyspace));
     }

@@ -10,13 +10,20 @@
 use std::sync::Arc;
 
 use super::Version;
+use crate::budget::Budget;
 use crate::key::Seq;
 use crate::range_delete::{RangeDelete, RangeDeletes, Settled};
 
 impl Version {
     /// Takes in the deletes of a memtable whose tables are in the version, and lets go of those
-    /// that hide nothing any more. `snapshots` are live, ascending.
-    pub fn settle_range_deletes(&mut self, new: Vec<RangeDelete>, snapshots: &[Seq]) -> Settled {
+    /// that hide nothing any more. `snapshots` are live, ascending. What stays is charged to
+    /// `budget`.
+    pub fn settle_range_deletes(
+        &mut self,
+        new: Vec<RangeDelete>,
+        snapshots: &[Seq],
+        budget: &Budget,
+    ) -> Settled {
         if new.is_empty() && self.range_deletes.is_empty() {
             return Settled::default();
         }
@@ -30,7 +37,7 @@ impl Version {
         let dropped = before.list().iter().filter(|delete| !is_in(after.list(), delete)).cloned();
         let settled = Settled { added: added.collect(), dropped: dropped.collect() };
         if settled != Settled::default() {
-            self.range_deletes = Arc::new(after);
+            self.range_deletes = Arc::new(after.charged(budget));
         }
         settled
     }

@@ -159,7 +159,7 @@ impl Store {
         let kernel = self.kernel();
         kernel.check_writable()?;
         kernel.seal_old();
-        kernel.look_at_expired();
+        kernel.look_at_hidden();
         kernel.signal.raise();
         kernel.run_due_inline();
         Ok(())

@@ -1,10 +1,10 @@
-//! Plans that somebody asked for: everything, a range of keys, a level.
+//! Plans that somebody asked for: everything, a range of keys, a level, a table.
 
 use super::columns::{Column, Part};
 use super::ranges::{overlapping, targets};
 use super::{Picture, Plan, PlanReason};
 use crate::compaction::InFlight;
-use crate::key::KeyspaceId;
+use crate::key::{FileNumber, KeyspaceId};
 use crate::levels::LevelsSummary;
 use crate::manifest::{LEVEL_LAST, Place};
 use crate::options::Policy;
@@ -78,6 +78,24 @@ pub fn pick_range(
     let inputs: Vec<_> = inputs.into_iter().filter(|(_, tables)| !tables.is_empty()).collect();
     let output = output_of(policy, &inputs)?;
     let plan = picture.complete(Plan::merge(inputs, output, PlanReason::Manual)?, false);
+    picture.allows(&plan).then_some(plan)
+}
+
+/// The table `number` written anew where it lies; `None` while a job holds it, or where it is gone.
+pub fn pick_in_place(
+    keyspace: KeyspaceId,
+    levels: &LevelsSummary<'_>,
+    in_flight: &InFlight,
+    number: FileNumber,
+    reason: PlanReason,
+) -> Option<Plan> {
+    let picture = Picture { keyspace, levels, in_flight };
+    let (place, table) = levels.runs().find_map(|run| {
+        let table = run.tables.iter().find(|table| table.number == number)?;
+        Some((run.place, *table))
+    })?;
+    let plan = Plan::merge(vec![(place, vec![table])], place, reason)?;
+    let plan = Plan { is_final: table.is_final, ..picture.complete(plan, false) };
     picture.allows(&plan).then_some(plan)
 }
 
