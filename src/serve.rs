@@ -214,6 +214,7 @@ async fn finish(app: &App, server: JoinHandle<()>, ticks: Vec<JoinHandle<()>>, t
     if tokio::time::timeout(drain, server).await.is_err() {
         tracing::warn!("requests were still under way after http.drain; they are cut off");
     }
+    tsdb.stop_long_work(); // a purge would go on for as long as a large partition takes
     for tick in ticks {
         let _ = tick.await; // ends at its next turn
     }

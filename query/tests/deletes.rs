@@ -61,7 +61,7 @@ fn a_delete_answers_with_its_number() {
     let listed = |state: &str, done: Value, freed: &Value| {
         json!({"deletes": [{
             "id": 1, "statement": text, "policy": null, "state": state, "series": 1,
-            "bytes_freed": freed, "created": "2023-11-14T23:13:20Z", "done": done,
+            "partitions": 1, "partitions_left": u64::from(state == "purging"), "bytes_freed": freed, "created": "2023-11-14T23:13:20Z", "done": done,
         }]})
     };
     let answer = send(&fixture, "GET", "/api/v1/deletes?db=d", "");
@@ -75,7 +75,7 @@ fn a_delete_answers_with_its_number() {
     assert_eq!(answer, listed("done", json!("2023-11-14T23:13:20Z"), freed));
     assert_eq!(left(&fixture).len(), 7);
     let shown = fixture.ask("db=d", "SHOW DELETES");
-    let columns = r#"["id","state","policy","series","bytes_freed","created","done","statement"]"#;
+    let columns = r#"["id","state","policy","series","partitions","partitions_left","bytes_freed""#;
     assert!(shown.contains(columns) && shown.contains("[1,\"done\",\"\",1,"), "{shown}");
 }
 

@@ -12,8 +12,9 @@
 //! Order of locks: gate, list of deletes, registration, partitions, engine.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use firndb_engine as engine;
 use firndb_engine::budget::Budget;
 use firndb_engine::options::KeyspaceOptions;
 use firndb_engine::store::Store;
@@ -59,6 +60,7 @@ pub struct Database {
     pub(crate) gate: RwLock<Life>,
     pub(crate) registration: Mutex<RegistrationState>,
     pub(crate) series_count: AtomicU64,
+    stop: Arc<AtomicBool>,
 }
 
 /// Whether the database still is one.
@@ -89,6 +91,8 @@ pub(crate) struct DatabaseParts {
     pub(crate) series_cache_bytes: u64,
     pub(crate) columns: Arc<ColumnCache>,
     pub(crate) rolling: RollupOptions,
+    /// Set when long work is to end.
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 impl Database {
@@ -104,6 +108,7 @@ impl Database {
             series_cache_bytes,
             columns,
             rolling,
+            stop,
         } = parts;
         let keyspace =
             store.create_keyspace(&keys::index_name(name), KeyspaceOptions::default())?;
@@ -128,6 +133,7 @@ impl Database {
             series_count: AtomicU64::new(0),
             budget,
             store,
+            stop,
         };
         database.load()?;
         database.load_rules()?;
@@ -282,6 +288,16 @@ impl Database {
     /// parser's look-up. `None` says nothing.
     pub fn known_series(&self, raw_series_text: &[u8]) -> Option<SeriesRef> {
         self.cache.get(raw_series_text)
+    }
+
+    /// Whether long work is to end: it asks between partitions, series and the chunks of a merge.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Refuses to go on with long work that somebody waits for.
+    pub(crate) fn check_stopped(&self) -> Result<()> {
+        if self.is_stopped() { Err(engine::Error::Closed.into()) } else { Ok(()) }
     }
 
     /// Number of series.

@@ -5,6 +5,7 @@ mod cut;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use firndb_engine::check::{self, CheckReport};
 use firndb_engine::options::Options as EngineOptions;
@@ -73,6 +74,8 @@ struct Inner {
     databases: RwLock<BTreeMap<String, Arc<Database>>>,
     /// Held while databases are made or dropped.
     changing: Mutex<()>,
+    /// Set when long work is to end.
+    stop: Arc<AtomicBool>,
 }
 
 impl Tsdb {
@@ -103,6 +106,7 @@ impl Tsdb {
             options,
             databases: RwLock::default(),
             changing: Mutex::default(),
+            stop: Arc::default(),
         };
         inner.load()?;
         Ok(Tsdb(Arc::new(inner)))
@@ -176,6 +180,13 @@ impl Tsdb {
         self.0.drop_keyspaces(|keyspace| keyspace.database() == name, "drop database")
     }
 
+    /// Has long work end soon, for good: the store is about to be closed. Maintenance leaves what it
+    /// is at (a purge, a trim) as it was, and does nothing more; deletes and their dry runs that
+    /// look for rows are refused. The next open goes on.
+    pub fn stop_long_work(&self) {
+        self.0.stop.store(true, Ordering::Release);
+    }
+
     /// Expires, closes, sweeps: what is due at `now`. Called on a tick.
     pub fn maintain(&self, now: Timestamp) -> Result<MaintenanceReport> {
         let mut report = MaintenanceReport::default();
@@ -236,6 +247,7 @@ impl Inner {
             series_cache_bytes: self.options.series_cache_bytes,
             columns: self.columns.clone(),
             rolling: self.options.rolling,
+            stop: self.stop.clone(),
         };
         Ok(Arc::new(Database::open(name, settings, parts)?))
     }

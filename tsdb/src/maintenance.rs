@@ -2,11 +2,13 @@
 //! purging, rewriting without what expired.
 
 use firndb_engine as engine;
+use firndb_engine::store::CompactOptions;
 
 use crate::Result;
 use crate::database::Database;
 use crate::expiry::{Due, Reason};
 use crate::model::Timestamp;
+use crate::partition::Partition;
 
 /// Batches of a sweep done per call: a call stays short, the next one goes on.
 const SWEEP_STEPS: usize = 50;
@@ -44,6 +46,9 @@ impl Database {
         close_delay_ns: i64,
         report: &mut MaintenanceReport,
     ) -> Result<()> {
+        if self.is_stopped() {
+            return Ok(());
+        }
         self.note_expired(now);
         // First: what is rolled up may expire.
         self.roll(now, report)?;
@@ -80,6 +85,19 @@ impl Database {
         report.partitions_expired += due.len() as u64;
         report.bytes_expired += due.iter().map(|due| due.bytes).sum::<u64>();
         Ok(())
+    }
+
+    /// Passes a partition through its merge once more; says whether that came to its end: not where
+    /// it was dropped meanwhile or long work is to end, nor where a merge did not know what to leave
+    /// out. The next call tries it again.
+    pub(crate) fn rewrite_partition(&self, partition: &Partition, is_final: bool) -> Result<bool> {
+        let blind = self.left_out.blind_merges();
+        let options = CompactOptions { is_final };
+        match self.store.rewrite(partition.keyspace, options, &|| self.is_stopped()) {
+            Ok(()) => Ok(self.left_out.blind_merges() == blind),
+            Err(engine::Error::NotFound { .. } | engine::Error::Cancelled) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn drop_due(&self, due: &[Due], now: Timestamp) -> Result<()> {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `POST /api/v1/delete?db=&q=DELETE ..` | `{"dry_run":false,"deletes":[{"id":1,"series":2,"partitions":3}]}` |
 //! | the same with `dry_run=true`, or `EXPLAIN DELETE ..` | `{"dry_run":true,"points":8,"values":9,"series":2,"partitions":3}` |
-//! | `GET /api/v1/deletes?db=` | `{"deletes":[{"id":1,"state":"purging","bytes_freed":0, ..}]}` |
+//! | `GET /api/v1/deletes?db=` | `{"deletes":[{"id":1,"state":"purging","partitions_left":3, ..}]}` |
 //! | `POST /api/v2/delete?bucket=db[/rp]` with `{"start":..,"stop":..,"predicate":..}` | 204 |
 //!
 //! `q` may be in a form, as that of `/query`; `dry_run` is in the URL. A delete that met nothing is
@@ -134,6 +134,8 @@ fn listed(state: &QueryState, request: &Request) -> Answer {
             "policy": delete.policy,
             "state": delete.state.name(),
             "series": delete.series,
+            "partitions": delete.partitions,
+            "partitions_left": delete.partitions_left,
             "bytes_freed": delete.bytes_freed,
             "created": moment(delete.created),
             "done": delete.done.map(moment),

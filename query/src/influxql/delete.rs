@@ -51,13 +51,25 @@ pub fn explain(delete: &Delete, scope: &Scope<'_>) -> Result<Vec<Series>> {
 pub fn show(show: &Show, scope: &Scope<'_>) -> Result<Vec<Series>> {
     let deletes = scope.database(show.database.as_deref())?.deletes();
     let column = |of: fn(&DeleteInfo) -> String| text(deletes.iter().map(of));
-    let columns =
-        ["id", "state", "policy", "series", "bytes_freed", "created", "done", "statement"];
+    let columns = [
+        "id",
+        "state",
+        "policy",
+        "series",
+        "partitions",
+        "partitions_left",
+        "bytes_freed",
+        "created",
+        "done",
+        "statement",
+    ];
     let values = vec![
         integers(deletes.iter().map(|delete| delete.id)),
         column(|delete| delete.state.name().to_owned()),
         column(|delete| delete.policy.clone().unwrap_or_default()),
         integers(deletes.iter().map(|delete| delete.series)),
+        integers(deletes.iter().map(|delete| delete.partitions)),
+        integers(deletes.iter().map(|delete| delete.partitions_left)),
         integers(deletes.iter().map(|delete| delete.bytes_freed)),
         column(|delete| moment(delete.created)),
         column(|delete| delete.done.map(moment).unwrap_or_default()),

@@ -65,6 +65,7 @@ impl Database {
                 })?;
                 for (index, id) in ids.iter().enumerate() {
                     let Some((_, tags)) = self.index.key(*id)? else { continue };
+                    self.check_stopped()?;
                     let before = count.points;
                     counter.count(&scan, index, &tags, &mut count, &mut partitions)?;
                     if count.points > before {

@@ -54,6 +54,10 @@ pub struct DeleteInfo {
     pub done: Option<Timestamp>,
     /// Series that it means.
     pub series: u64,
+    /// Partitions in whose time it was when it was made.
+    pub partitions: u64,
+    /// Those that may still hold rows of it; new ones of its time are among them until looked at.
+    pub partitions_left: u64,
     /// How far it is.
     pub state: DeleteState,
     /// By how much tables shrank when they were purged.
@@ -68,6 +72,9 @@ pub(super) struct DeleteEntry {
     pub policy: Option<String>,
     pub created_ns: Timestamp,
     pub series: u64,
+    /// Missing in entries of older stores.
+    #[serde(default)]
+    pub partitions: u64,
     pub state: DeleteState,
     pub done_ns: Option<Timestamp>,
     pub bytes_freed: u64,
@@ -81,13 +88,14 @@ impl DeleteEntry {
             policy: policy.map(str::to_owned),
             created_ns,
             series,
+            partitions: 0,
             state: DeleteState::Purging,
             done_ns: None,
             bytes_freed: 0,
         }
     }
 
-    fn info(&self, id: u64) -> DeleteInfo {
+    fn info(&self, id: u64, partitions_left: u64) -> DeleteInfo {
         DeleteInfo {
             id,
             statement: self.statement.clone(),
@@ -95,6 +103,8 @@ impl DeleteEntry {
             created: self.created_ns,
             done: self.done_ns,
             series: self.series,
+            partitions: self.partitions,
+            partitions_left,
             state: self.state,
             bytes_freed: self.bytes_freed,
         }
@@ -199,10 +209,13 @@ impl DeleteList {
 impl Database {
     /// Deletes in the order in which they were made: those in force, and the last that are done.
     pub fn deletes(&self) -> Vec<DeleteInfo> {
-        let deletes = self.deletes.lock();
-        let open = deletes.open.iter().map(|delete| delete.entry.info(delete.id));
-        let done = deletes.done.iter().map(|(id, entry)| entry.info(*id));
-        let mut all: Vec<DeleteInfo> = open.chain(done).collect();
+        let (open, mut all) = {
+            let deletes = self.deletes.lock();
+            let done = deletes.done.iter().map(|(id, entry)| entry.info(*id, 0));
+            (deletes.open.clone(), done.collect::<Vec<DeleteInfo>>())
+        };
+        let left = self.partitions_left(&open).into_iter();
+        all.extend(open.iter().zip(left).map(|(open, left)| open.entry.info(open.id, left)));
         all.sort_by_key(|info| info.id);
         all
     }

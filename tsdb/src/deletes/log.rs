@@ -16,6 +16,7 @@ use crate::index::entries::{self, MeasurementEntry};
 use crate::left_out::is_meant;
 use crate::memtable::erase;
 use crate::model::{FieldId, Timestamp};
+use crate::partition::Partition;
 use crate::schema::MeasurementInfo;
 use crate::{Error, Result};
 
@@ -69,7 +70,12 @@ impl Database {
         batch.put(keyspace, &entries::delete_record(id), &record.encode());
         let series = resolved.series.cardinality();
         let entry = DeleteEntry::new(&request.statement, request.policy.as_deref(), now, series);
-        batch.put(keyspace, &entries::delete(id), &entries::to_json(&entry));
+        // Its number comes with the log.
+        let mut delete = OpenDelete::new(id, 0, entry, groups.clone());
+        let means = |policy: &str, partition: &Partition| delete.may_mean(policy, &partition.range);
+        let meant = self.partitions.all().iter().filter(|(policy, p)| means(policy, p)).count();
+        delete.entry.partitions = meant as u64;
+        batch.put(keyspace, &entries::delete(id), &entries::to_json(&delete.entry));
         let changed: Vec<Arc<MeasurementInfo>> = (resolved.retired.iter())
             .map(|(info, fields)| self.retire(info, fields, &mut batch))
             .collect();
@@ -85,7 +91,8 @@ impl Database {
         in_rollups.publish(now);
         self.schema.publish(changed);
         self.publish_drop(&resolved.dropped, &resolved.emptied);
-        deletes.add(OpenDelete::new(id, commit.seq(), entry, groups));
+        delete.seq = commit.seq();
+        deletes.add(delete);
         Ok((DeleteReport { id: Some(id), series, partitions }, commit))
     }
 

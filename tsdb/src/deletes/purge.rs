@@ -4,6 +4,7 @@
 //! 2. Nothing of the deleted series in it is older than the delete: it is passed over.
 //! 3. Else it is rewritten, whose merge leaves out what all deletes so far took; that it was is
 //!    noted on disk, so that a restart does not begin anew. A partition that came out empty goes.
+//!    A rewrite that is cut off because the store is to be closed leaves the partition as it was.
 //! 4. No partition is left for a delete: its record goes, and reads stop asking it.
 
 use std::ops::RangeInclusive;
@@ -13,7 +14,7 @@ use firndb_engine::batch::WriteBatch;
 use firndb_engine::key::Seq;
 use firndb_engine::keyspace::View;
 use firndb_engine::scan::Cursor;
-use firndb_engine::store::{CompactOptions, WriteOptions};
+use firndb_engine::store::WriteOptions;
 
 use super::entry::OpenDelete;
 use crate::Result;
@@ -55,6 +56,9 @@ impl Database {
             if looked_at == PARTITIONS_MAX {
                 return Ok(PurgeStep::default()); // the next call goes on
             }
+            if self.is_stopped() {
+                return Ok(PurgeStep::default());
+            }
             looked_at += 1;
             let newest = due.iter().map(|delete| delete.seq).max().unwrap_or(0);
             match self.holds_deleted(&policy, &partition, &due) {
@@ -66,6 +70,23 @@ impl Database {
             }
         }
         self.finish_deletes(&open, now)
+    }
+
+    /// For each of `open`: the partitions that may still hold rows of it.
+    pub(super) fn partitions_left(&self, open: &[OpenDelete]) -> Vec<u64> {
+        let mut left = vec![0; open.len()];
+        if open.is_empty() {
+            return left;
+        }
+        for (policy, partition) in self.partitions.all() {
+            let key = (policy, partition.window.start_s);
+            let purged = self.deletes.lock().purged.get(&key).copied().unwrap_or(0);
+            for (left, delete) in left.iter_mut().zip(open) {
+                let is_due = delete.seq > purged && delete.may_mean(&key.0, &partition.range);
+                *left += u64::from(is_due);
+            }
+        }
+        left
     }
 
     /// The deletes that mean a partition and that it was not rewritten since.
@@ -133,12 +154,8 @@ impl Database {
         (of, newest): (u64, Seq),
     ) -> Result<PurgeStep> {
         let before = table_bytes(view);
-        let options = CompactOptions { is_final: view.is_final() };
-        let blind = self.left_out.blind_merges();
-        let rewritten = self.store.rewrite(partition.keyspace, options, &|| false);
-        pass_over_dropped(rewritten.map_err(Into::into))?;
-        if self.left_out.blind_merges() != blind {
-            return Ok(PurgeStep::default()); // a merge did not know what to leave out: again
+        if !self.rewrite_partition(partition, view.is_final())? {
+            return Ok(PurgeStep::default());
         }
         let after = match self.store.view(partition.keyspace) {
             Ok(view) => table_bytes(&view),

@@ -159,6 +159,7 @@ impl Database {
             let mut rows = Rows::default();
             let mut pieces = scan.series(index)?;
             while let Some(piece) = pieces.next_piece()? {
+                self.check_stopped()?;
                 let columns = asked.load(&piece)?;
                 let holds = predicate.holds(&tags, &asked.arrange(&columns));
                 for (row, timestamp) in columns.timestamps.iter().enumerate() {

@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use firndb_engine::batch::WriteBatch;
 use firndb_engine::clock::ManualClock;
-use firndb_engine::fs::sim::SimFs;
+use firndb_engine::fs::sim::{OpKind, SimFs};
 use firndb_engine::hooks::Plain;
 use firndb_engine::options::{Background, Options as EngineOptions};
 use firndb_engine::store::{CompactOptions, Store};
 
+use super::purge::PurgeStep;
 use super::*;
 use crate::catalog::SYNCED;
 use crate::database::Database;
 use crate::erasure::Group;
 use crate::hooks::{LeftOutByDatabase, Resolver};
+use crate::maintenance::MaintenanceReport;
 use crate::memtable::erase;
 use crate::model::{Batch, Field, FieldType, FieldValue, Point, PointSeries, SeriesId, Values};
-use crate::{Options, Piece, ScanRequest, Tsdb};
+use crate::{Error, Options, Piece, ScanRequest, Tsdb};
 
 pub(super) const NOW: i64 = 1_700_000_000_000_000_000;
 
@@ -240,6 +242,75 @@ fn a_partition_that_is_empty_goes_and_others_shrink() {
     }
     write(&database, -week, FieldValue::Integer(1));
     assert_eq!(rows(&database)[..2], [-week, 0]);
+}
+
+/// Writes rows of `m` with values that do not pack.
+fn put_many(database: &Database, count: i64) {
+    for first in (0..count).step_by(10_000) {
+        let mut batch = Batch::default();
+        for offset in first..first + 10_000 {
+            let at = batch.fields.len() as u32;
+            let seed = (offset as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let value = FieldValue::Integer((seed ^ seed >> 29).wrapping_mul(0xbf58_476d) as i64);
+            batch.fields.push(Field { key: "f".into(), value });
+            batch.points.push(Point {
+                series: PointSeries::New { text: b"m", measurement: "m".into(), tags: 0..0 },
+                fields: at..at + 1,
+                timestamp: NOW + offset,
+                line: at,
+            });
+        }
+        database.write(None, &batch, NOW).unwrap();
+    }
+}
+
+#[test]
+fn a_purge_ends_when_the_store_is_to_be_closed_and_the_next_open_goes_on() {
+    let fs = SimFs::new(1);
+    let (tsdb, database) = open(&fs);
+    put_many(&database, 1_000_000);
+    compact(tsdb.store(), false);
+    database.delete(&request(offsets(10, 20), None), NOW).unwrap();
+    let partition = database.partitions.all()[0].1.keyspace;
+    let tables = |database: &Database| -> Vec<_> {
+        let view = database.store.view(partition).unwrap();
+        view.tables().iter().map(|table| (table.smallest.clone(), table.bytes)).collect()
+    };
+    let before = tables(&database);
+    assert!(before.iter().map(|(_, bytes)| bytes).sum::<u64>() > 4 << 20, "{before:?}");
+    // The moment at which its first table is made.
+    let stopping = tsdb.clone();
+    fs.observe(Some(Box::new(move |_, op| {
+        if op.kind == OpKind::Create {
+            stopping.stop_long_work();
+        }
+    })));
+    let start = fs.op_count();
+    assert_eq!(database.purge(NOW).unwrap(), PurgeStep::default());
+    let calls = fs.op_count() - start;
+    fs.observe(None);
+    assert_eq!(tables(&database), before);
+    assert_eq!(tsdb.maintain(NOW).unwrap(), MaintenanceReport::default(), "nothing any more");
+    let rows = request(offsets(0, 9), None);
+    let refused = database.count_matching(&rows, NOW).unwrap_err();
+    assert!(matches!(refused, Error::Engine(firndb_engine::Error::Closed)), "{refused}");
+    drop(database);
+    tsdb.store().close().unwrap();
+    drop(tsdb);
+
+    let (_tsdb, database) = open(&fs);
+    let listed = |database: &Database| {
+        let delete = database.deletes().remove(0);
+        (delete.state, delete.partitions, delete.partitions_left)
+    };
+    assert_eq!(listed(&database), (DeleteState::Purging, 1, 1));
+    let start = fs.op_count();
+    assert_eq!(database.purge(NOW).unwrap().partitions, 1);
+    let calls_of_all = fs.op_count() - start;
+    assert!(calls * 2 < calls_of_all, "{calls} calls, of {calls_of_all}");
+    assert_eq!(listed(&database), (DeleteState::Purging, 1, 0));
+    assert_eq!(database.purge(NOW).unwrap().done, 1);
+    assert_eq!(listed(&database), (DeleteState::Done, 1, 0));
 }
 
 #[test]

@@ -6,8 +6,6 @@
 //! until the partition goes or another rule adds to it.
 
 use croaring::Bitmap;
-use firndb_engine as engine;
-use firndb_engine::store::CompactOptions;
 
 use crate::Result;
 use crate::database::Database;
@@ -38,6 +36,9 @@ impl Database {
                 continue;
             }
             for partition in self.partitions.overlapping(&policy.name, TimeRange::ALL) {
+                if self.is_stopped() {
+                    return Ok(Trimmed::default());
+                }
                 let passed = self.passed(&policy.name, &rules, &partition, now);
                 if passed.is_empty() {
                     break; // nor have those after it
@@ -91,15 +92,8 @@ impl Database {
     /// where that came to nothing.
     fn rewrite_without_expired(&self, partition: &Partition) -> Result<Option<u64>> {
         let before = self.facts(partition)?.bytes;
-        let blind = self.left_out.blind_merges();
-        let options = CompactOptions { is_final: true };
-        match self.store.rewrite(partition.keyspace, options, &|| false) {
-            Ok(()) => {}
-            Err(engine::Error::NotFound { .. }) => return Ok(None), // dropped meanwhile
-            Err(error) => return Err(error.into()),
-        }
-        if self.left_out.blind_merges() != blind {
-            return Ok(None); // a merge did not know what to leave out: again at the next call
+        if !self.rewrite_partition(partition, true)? {
+            return Ok(None);
         }
         Ok(Some(before.saturating_sub(self.facts(partition)?.bytes)))
     }
