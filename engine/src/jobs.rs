@@ -46,11 +46,18 @@ pub enum JobState {
     Paused,
     /// It is held by the limit of bytes per second.
     Limited,
+    /// Its thread does a smaller job first.
+    Yielding,
 }
 
 impl JobState {
-    const ALL: [JobState; 4] =
-        [JobState::Queued, JobState::Running, JobState::Paused, JobState::Limited];
+    const ALL: [JobState; 5] = [
+        JobState::Queued,
+        JobState::Running,
+        JobState::Paused,
+        JobState::Limited,
+        JobState::Yielding,
+    ];
 
     /// One word for it.
     pub fn name(self) -> &'static str {
@@ -59,6 +66,7 @@ impl JobState {
             JobState::Running => "running",
             JobState::Paused => "paused",
             JobState::Limited => "limited",
+            JobState::Yielding => "yielding",
         }
     }
 }
@@ -152,6 +160,12 @@ impl RunningJob {
     /// Says how many parts of it run side by side.
     pub fn set_parts(&self, parts: usize) {
         self.parts.store(parts as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of its inputs that it has not read yet.
+    pub fn left_bytes(&self) -> u64 {
+        let done = self.progress.read_bytes.load(Ordering::Relaxed);
+        self.info.total_bytes.saturating_sub(done)
     }
 
     /// Asks for its end.

@@ -4,6 +4,7 @@
 //! - [`durable`]: waiting for a commit without a thread;
 //! - [`reading`] and [`multi_get`]: the ways out;
 //! - [`jobs`], [`compacting`] and [`install`]: flush and compaction, and what their end changes;
+//! - [`yielding`]: deep compactions let small ones of a level 0 go first;
 //! - [`by_hand`]: compactions that somebody asked for;
 //! - [`pacing`]: writers slowed down while compactions are behind;
 //! - [`overview`]: what others ask about jobs;
@@ -29,6 +30,7 @@ mod reading;
 mod requests;
 mod schedule;
 mod transactions;
+mod yielding;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! A compaction from its claim to its end: run, held, cancelled, installed, written down.
 //!
 //! Every MiB a job asks whether it may go on ([`Kernel::go_on`]): it ends when it was cancelled,
-//! waits while compactions are paused or over their bytes per second, and where it runs on the only
-//! worker, lets a flush that is due go first. While it waits its inputs stay claimed and readable.
+//! waits while compactions are paused or over their bytes per second, where it runs on the only
+//! worker, lets a flush that is due go first, and yields to small jobs of a level 0
+//! ([`super::yielding`]). While it waits its inputs stay claimed and readable.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -167,6 +168,7 @@ impl Kernel {
     ) -> Result<()> {
         let check = || {
             self.flush_between();
+            self.yield_to_young(job);
             if job.is_cancelled() || is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
         };
         check()?;

@@ -2,7 +2,7 @@
 //!
 //! Order: a sync that a future waits for, which is short; then flushes (they free memory and log),
 //! then the log segment that writers will need, then unlinking, then compactions, which leave one
-//! worker free for the others.
+//! worker free for the others and let small ones go first ([`super::yielding`]).
 //!
 //! A job that fails leaves no output. On a full disk jobs wait and are tried again; any other
 //! failure is retried once, then the store becomes read-only with the cause. A failure of the log
@@ -15,10 +15,10 @@ use super::Kernel;
 use super::compacting::Written;
 use crate::background::Step;
 use crate::budget::Share;
-use crate::compaction::Claim;
 use crate::compaction::drop::{pick_expired, pick_hidden};
 use crate::compaction::hollow::hollow_tables;
 use crate::compaction::pick::{self, Plan, PlanReason, pick_all};
+use crate::compaction::{Claim, InFlight};
 use crate::compress::Compression;
 use crate::events::EventKind;
 use crate::expiry::now_ms;
@@ -33,11 +33,11 @@ use crate::table::{FilterKind, TableOptions};
 use crate::{Error, Result, flush};
 
 /// A compaction that was picked and claimed.
-struct Taken {
-    keyspace: Arc<KeyspaceState>,
-    version: Arc<Version>,
-    plan: Plan,
-    claim: Claim,
+pub(super) struct Taken {
+    pub keyspace: Arc<KeyspaceState>,
+    pub version: Arc<Version>,
+    pub plan: Plan,
+    pub claim: Claim,
 }
 
 /// How long jobs wait when the disk is full.
@@ -236,6 +236,11 @@ impl Kernel {
 
     fn compaction_step(self: &Arc<Self>) -> Step {
         let Some(taken) = self.take_plan() else { return Step::Idle };
+        self.run_taken(taken)
+    }
+
+    /// Runs what was claimed.
+    pub(super) fn run_taken(self: &Arc<Self>, taken: Taken) -> Step {
         let Taken { keyspace, version, plan, claim } = taken;
         // The keyspace may allow another job beside this one.
         self.schedule.lock().compaction_due(&keyspace);
@@ -278,13 +283,7 @@ impl Kernel {
             }
             // Taken under the schedule's lock: jobs release their claims after they changed it.
             let picture = keyspace.picture();
-            let policy = *keyspace.policy.lock();
-            let levels = picture.version.summary();
-            let plan = self
-                .drop_plan(&keyspace, &picture, &schedule.in_flight)
-                .or_else(|| self.final_plan(&keyspace, &picture, &schedule.in_flight))
-                .or_else(|| pick::pick(keyspace.id, &levels, &policy, &schedule.in_flight));
-            if let Some(plan) = plan {
+            if let Some(plan) = self.due_plan(&keyspace, &picture, &schedule.in_flight) {
                 let claim = schedule.in_flight.claim(keyspace.id, &plan);
                 return Some(Taken { keyspace, version: picture.version.clone(), plan, claim });
             }
@@ -293,6 +292,20 @@ impl Kernel {
             }
         }
         None
+    }
+
+    /// What is due of a keyspace by the shape of its levels, by time or by somebody's wish.
+    pub(super) fn due_plan(
+        &self,
+        keyspace: &KeyspaceState,
+        picture: &Picture,
+        in_flight: &InFlight,
+    ) -> Option<Plan> {
+        let policy = *keyspace.policy.lock();
+        let levels = picture.version.summary();
+        self.drop_plan(keyspace, picture, in_flight)
+            .or_else(|| self.final_plan(keyspace, picture, in_flight))
+            .or_else(|| pick::pick(keyspace.id, &levels, &policy, in_flight))
     }
 
     /// Claims a table of `keyspace` that is to be written anew without what is hidden of it.
@@ -318,7 +331,7 @@ impl Kernel {
         &self,
         keyspace: &KeyspaceState,
         picture: &Picture,
-        in_flight: &crate::compaction::InFlight,
+        in_flight: &InFlight,
     ) -> Option<Plan> {
         let version = &picture.version;
         let expires = version.expires_first_ms < u64::MAX;
@@ -334,7 +347,7 @@ impl Kernel {
         &self,
         keyspace: &KeyspaceState,
         picture: &Picture,
-        in_flight: &crate::compaction::InFlight,
+        in_flight: &InFlight,
     ) -> Option<Plan> {
         if !keyspace.wants_final.load(Ordering::Acquire) || picture.slots().next().is_some() {
             return None;
@@ -347,7 +360,7 @@ impl Kernel {
         pick_all(keyspace.id, &picture.version.summary(), &policy, in_flight, true)
     }
 
-    fn compactions_max(&self) -> usize {
+    pub(super) fn compactions_max(&self) -> usize {
         let threads = match self.options.background {
             Background::Inline => 1,
             // One stays free for flushes, unless there is but one.

@@ -46,6 +46,8 @@ pub(crate) struct Schedule {
     pub in_flight: InFlight,
     /// Failures of a keyspace's jobs in a row.
     failures: HashMap<KeyspaceId, u32>,
+    /// A deep job lets a small one go first.
+    pub is_yielding: bool,
     /// The next log segment is being prepared.
     pub is_preparing: bool,
     /// Obsolete files are being unlinked.

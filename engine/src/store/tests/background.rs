@@ -8,6 +8,7 @@ use crate::clock::ManualClock;
 use crate::events::EventKind;
 use crate::jobs::{JobKind, JobState};
 use crate::options::{Background, Tiered};
+use crate::sync::Mutex;
 
 /// Tiered, and never due.
 pub(super) fn never() -> Policy {
@@ -292,4 +293,75 @@ fn flushes_go_first_where_there_is_one_worker() {
     let refused = store.cancel_job(job);
     assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
     store.set_options(|options| options.compaction_bytes_per_s = 0).unwrap();
+}
+
+/// A store where one compaction may run at once, and two keyspaces, of which the first has 4 MB in
+/// two runs that nothing merges.
+fn with_one_slot() -> (Store, Keyspace, Keyspace) {
+    let mut options = options(&sim());
+    options.background = Background::Threads(2);
+    options.compactions_max = 1;
+    options.subcompactions_max = 1;
+    (options.memtable_bytes_max, options.memtable_bytes_hard) = (16 << 20, 64 << 20);
+    options.policy =
+        Policy::Leveled(crate::options::Leveled { runs0_trigger: 2, ..Default::default() });
+    let store = Store::open(options).unwrap();
+    let chosen = KeyspaceOptions { policy: Some(never()), ..KeyspaceOptions::default() };
+    let deep = store.create_keyspace("kv/deep", chosen).unwrap();
+    let young = store.create_keyspace("kv/young", KeyspaceOptions::default()).unwrap();
+    for _ in 0..2 {
+        fill(&store, &deep, 0..2000, 1000);
+        store.flush(Some(deep.id)).unwrap();
+    }
+    (store, deep, young)
+}
+
+/// What is seen of the young keyspace's compactions each time that a job of the other one asks
+/// whether it may go on; at the first time the young one gets two runs of `keys` keys.
+fn seen_meanwhile(store: &Store, deep: &Keyspace, young: &Keyspace, keys: u32) -> Vec<bool> {
+    let seen = Mutex::new(Vec::new());
+    let is_compacted = || {
+        let of_young = |event: &&crate::events::Event| {
+            event.keyspace == young.name && event.kind.name() == "compaction"
+        };
+        store.events(0).iter().any(|event| of_young(&event))
+    };
+    let is_cancelled = || {
+        let is_running = store.jobs().iter().any(|job| job.is_manual && job.done_bytes > 0);
+        if is_running {
+            let mut seen = seen.lock();
+            seen.push(is_compacted());
+            if seen.len() == 1 {
+                for _ in 0..2 {
+                    fill(store, young, 0..keys, 1000);
+                    store.flush(Some(young.id)).unwrap();
+                }
+            }
+        }
+        false
+    };
+    store.compact(Some(deep.id), CompactOptions::default(), &is_cancelled).unwrap();
+    seen.into_inner()
+}
+
+/// Neither workers nor time are needed for it: the deep job does it itself.
+#[test]
+fn a_deep_job_lets_a_level_0_of_another_keyspace_go_first() {
+    let (store, deep, young) = with_one_slot();
+    let seen = seen_meanwhile(&store, &deep, &young, 10);
+    assert!(seen.len() > 2, "{seen:?}");
+    assert!(!seen[0] && seen[1..].iter().all(|is_compacted| *is_compacted), "{seen:?}");
+    assert_eq!(store.view(young.id).unwrap().tables().len(), 1);
+    assert_eq!(scan(&store, &deep, ScanOptions::default()).len(), 2000);
+    assert_eq!(scan(&store, &young, ScanOptions::default()).len(), 10);
+}
+
+/// What takes longer than the rest of the job waits for its end: a quarter of 20 MB, which is what
+/// goes down from level 0 at once, beside 3 MB.
+#[test]
+fn a_deep_job_does_not_wait_for_one_that_takes_longer() {
+    let (store, deep, young) = with_one_slot();
+    let seen = seen_meanwhile(&store, &deep, &young, 10_000);
+    assert!(seen.len() > 2 && !seen.contains(&true), "{seen:?}");
+    assert_eq!(scan(&store, &young, ScanOptions::default()).len(), 10_000);
 }
