@@ -26,6 +26,8 @@ pub enum Share {
     Caches,
     /// Series look-up cache and schema.
     Series,
+    /// What deletes mean whose rows are still on disk.
+    Deletes,
     /// Flush and compaction buffers.
     Compaction,
     /// Running queries and exports.
@@ -38,10 +40,11 @@ pub enum Share {
 
 impl Share {
     /// All shares, in metric order.
-    pub const ALL: [Share; 7] = [
+    pub const ALL: [Share; 8] = [
         Share::Memtables,
         Share::Caches,
         Share::Series,
+        Share::Deletes,
         Share::Compaction,
         Share::Queries,
         Share::Requests,
@@ -53,7 +56,7 @@ impl Share {
         match self {
             Share::Caches => 4,
             Share::Queries => 3,
-            Share::Series => 2,
+            Share::Series | Share::Deletes => 2,
             Share::Requests => 1,
             Share::Memtables | Share::Compaction | Share::Other => 0,
         }
@@ -65,6 +68,7 @@ impl Share {
             Share::Memtables => "memtables",
             Share::Caches => "caches",
             Share::Series => "series",
+            Share::Deletes => "deletes",
             Share::Compaction => "compaction",
             Share::Queries => "queries",
             Share::Requests => "requests",

@@ -9,9 +9,9 @@
 //! 3. Maintenance purges: it rewrites the partitions that hold such rows, one a call. Then the
 //!    record goes, and an entry for the list stays.
 //!
-//! Modules in order; each may use those above it: `entry` (the list and how it is stored),
-//! `watch` (what is written during a scan), `rows` (conditions on values), `resolve` (requests into
-//! groups), `log` (making a delete), `count` (the dry run), `purge`.
+//! Modules in order; each may use those above it: `memory` (what they hold), `entry` (the list and
+//! how it is stored), `watch` (what is written during a scan), `rows` (conditions on values),
+//! `resolve` (requests into groups), `log` (making a delete), `count` (the dry run), `purge`.
 //!
 //! Invariant: a record goes only when no source in a partition that it means is older than it and
 //! was not rewritten since.
@@ -19,6 +19,7 @@
 mod count;
 mod entry;
 mod log;
+mod memory;
 mod purge;
 mod resolve;
 mod rows;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use firndb_engine::batch::WriteBatch;
+use firndb_engine::budget::{Reservation, Share};
 use firndb_engine::key::{KeyspaceId, Seq};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use super::memory;
 use crate::database::Database;
 use crate::erasure::{Group, Record};
 use crate::index::entries;
@@ -118,12 +120,19 @@ pub(super) struct OpenDelete {
     pub seq: Seq,
     pub entry: DeleteEntry,
     pub groups: Arc<[Group]>,
+    /// For the groups, given back with the last clone.
+    _memory: Arc<Reservation>,
     /// From the first to the last nanosecond of the groups, by the policy they hold for.
     hulls: Vec<(Option<Arc<str>>, TimeRange)>,
 }
 
 impl OpenDelete {
-    pub fn new(id: u64, seq: Seq, entry: DeleteEntry, groups: Arc<[Group]>) -> Self {
+    pub fn new(
+        (id, seq): (u64, Seq),
+        entry: DeleteEntry,
+        groups: Arc<[Group]>,
+        memory: Reservation,
+    ) -> Self {
         let mut hulls: Vec<(Option<Arc<str>>, TimeRange)> = Vec::new();
         for group in groups.iter() {
             let span = group.span();
@@ -134,7 +143,7 @@ impl OpenDelete {
                 None => hulls.push((group.policy.clone(), span)),
             }
         }
-        OpenDelete { id, seq, entry, groups, hulls }
+        OpenDelete { id, seq, entry, groups, _memory: Arc::new(memory), hulls }
     }
 
     /// Whether it may mean rows of `policy` in `range`.
@@ -241,7 +250,9 @@ impl Database {
             let seq = record.seq.unwrap_or(seq);
             let groups: Arc<[Group]> = record.groups.into();
             self.left_out.add_delete(seq, groups.clone());
-            deletes.open.push(OpenDelete::new(id, seq, entry, groups));
+            // It is in force, whether there is room for it or not.
+            let memory = self.budget.reserve_anyway(Share::Deletes, memory::of_groups(&groups));
+            deletes.open.push(OpenDelete::new((id, seq), entry, groups, memory));
             Ok(())
         })?;
         deletes.done = found.into_iter().collect();

@@ -7,6 +7,7 @@ use firndb_engine::batch::WriteBatch;
 use firndb_engine::store::Commit;
 
 use super::entry::{DeleteEntry, OpenDelete};
+use super::memory::{self, MAKING_FACTOR};
 use super::resolve::Resolved;
 use super::{DeleteReport, DeleteRequest};
 use crate::catalog::SYNCED;
@@ -29,7 +30,7 @@ impl Database {
     ///
     /// # Errors
     /// No such policy; a condition on values that holds in too many separate spans; too many
-    /// deletes that are not purged yet; a part of a rollup's bucket whose points are gone; the
+    /// deletes that are not purged yet, or no memory for one more (`Busy`); a part of a rollup's bucket whose points are gone; the
     /// engine's refusal. Then nothing was deleted.
     pub fn delete(&self, request: &DeleteRequest, now: Timestamp) -> Result<DeleteReport> {
         let ahead = self.find_rows(request)?;
@@ -66,12 +67,15 @@ impl Database {
         let mut in_rollups = self.erase_in_rollups(&resolved.groups, now)?;
         let groups: Arc<[Group]> =
             resolved.groups.iter().cloned().chain(in_rollups.groups.drain(..)).collect();
+        let bytes = memory::of_groups(&groups);
+        let memory = memory::reserve(&self.budget, bytes)?;
+        let _making = memory::reserve(&self.budget, bytes.saturating_mul(MAKING_FACTOR))?;
         let record = Record { seq: None, groups: groups.to_vec() };
         batch.put(keyspace, &entries::delete_record(id), &record.encode());
         let series = resolved.series.cardinality();
         let entry = DeleteEntry::new(&request.statement, request.policy.as_deref(), now, series);
         // Its number comes with the log.
-        let mut delete = OpenDelete::new(id, 0, entry, groups.clone());
+        let mut delete = OpenDelete::new((id, 0), entry, groups.clone(), memory);
         let means = |policy: &str, partition: &Partition| delete.may_mean(policy, &partition.range);
         let meant = self.partitions.all().iter().filter(|(policy, p)| means(policy, p)).count();
         delete.entry.partitions = meant as u64;

@@ -21,8 +21,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use croaring::Bitmap;
+use firndb_engine::budget::{Budget, Reservation, Share};
 
 use super::DeleteRequest;
+use super::memory::{self, SPAN_BYTES};
 use super::resolve::{Found, Resolved};
 use super::watch::{Touched, Watch};
 use crate::database::Database;
@@ -42,6 +44,9 @@ const ROUNDS_MAX: usize = 8;
 /// Rows that writes may wait for: about a millisecond of scanning memtables.
 const ROWS_FEW: u64 = 10_000;
 
+/// A series that has spans, beside these: its key and vector, twice as nodes of trees are half full.
+const ENTRY_BYTES: u64 = 2 * (size_of::<Key>() + size_of::<Vec<TimeRange>>()) as u64;
+
 /// What was found with writes going on, and who tells what changed since.
 #[derive(Debug)]
 pub(super) struct FoundAhead<'d> {
@@ -49,12 +54,16 @@ pub(super) struct FoundAhead<'d> {
     pub spans: RowSpans,
 }
 
+/// A series that has spans: number of the target, policy, number of the series.
+type Key = (usize, Arc<str>, u32);
+
 /// Spans of rows that meet the conditions of a request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RowSpans {
-    /// Ascending and apart, by number of the target, policy and series; none is empty.
-    by_series: BTreeMap<(usize, Arc<str>, u32), Vec<TimeRange>>,
+    /// Ascending and apart; none is empty.
+    by_series: BTreeMap<Key, Vec<TimeRange>>,
     count: usize,
+    memory: Reservation,
 }
 
 impl Database {
@@ -67,7 +76,7 @@ impl Database {
             let _gate = self.gate.write();
             self.watches.begin()
         };
-        let mut ahead = FoundAhead { watch, spans: RowSpans::default() };
+        let mut ahead = FoundAhead { watch, spans: RowSpans::new(&self.budget) };
         self.scan_rows(request, None, &mut ahead.spans)?;
         for _ in 0..ROUNDS_MAX {
             let (touched, rows) = ahead.watch.take();
@@ -85,7 +94,9 @@ impl Database {
         request: &DeleteRequest,
         ahead: Option<FoundAhead<'_>>,
     ) -> Result<RowSpans> {
-        let Some(FoundAhead { watch, mut spans }) = ahead else { return Ok(RowSpans::default()) };
+        let Some(FoundAhead { watch, mut spans }) = ahead else {
+            return Ok(RowSpans::new(&self.budget));
+        };
         self.scan_rows(request, Some(&watch.take().0), &mut spans)?;
         Ok(spans)
     }
@@ -173,13 +184,13 @@ impl Database {
 }
 
 impl RowSpans {
+    fn new(budget: &Budget) -> RowSpans {
+        let memory = budget.reserve_anyway(Share::Deletes, 0);
+        RowSpans { by_series: BTreeMap::new(), count: 0, memory }
+    }
+
     /// Puts `new` in the place of what was found in `range`.
-    fn replace(
-        &mut self,
-        key: (usize, Arc<str>, u32),
-        range: TimeRange,
-        new: &[TimeRange],
-    ) -> Result<()> {
+    fn replace(&mut self, key: Key, range: TimeRange, new: &[TimeRange]) -> Result<()> {
         let old = self.by_series.remove(&key).unwrap_or_default();
         self.count -= old.len();
         let spans = replaced(old, range, new);
@@ -191,7 +202,11 @@ impl RowSpans {
         if !spans.is_empty() {
             self.by_series.insert(key, spans);
         }
-        Ok(())
+        let needed = self.by_series.len() as u64 * ENTRY_BYTES + self.count as u64 * SPAN_BYTES;
+        match self.memory.try_grow(needed.saturating_sub(self.memory.bytes())) {
+            true => Ok(()),
+            false => Err(memory::refusal()),
+        }
     }
 
     /// Adds what was found of target `number` to what the delete means.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use firndb_engine::batch::WriteBatch;
+use firndb_engine::budget::{Budget, Share};
 use firndb_engine::clock::ManualClock;
 use firndb_engine::fs::sim::{OpKind, SimFs};
 use firndb_engine::hooks::Plain;
@@ -30,7 +31,12 @@ fn engine_options(fs: &SimFs) -> EngineOptions {
 }
 
 pub(super) fn open(fs: &SimFs) -> (Tsdb, Arc<Database>) {
-    let tsdb = Tsdb::open(Options::new(engine_options(fs))).unwrap();
+    open_within(fs, &Budget::unlimited())
+}
+
+pub(super) fn open_within(fs: &SimFs, budget: &Budget) -> (Tsdb, Arc<Database>) {
+    let engine = EngineOptions { budget: budget.clone(), ..engine_options(fs) };
+    let tsdb = Tsdb::open(Options::new(engine)).unwrap();
     let database = tsdb.create_database("d", None).unwrap();
     (tsdb, database)
 }
@@ -158,7 +164,7 @@ fn a_merge_while_a_delete_is_logged_mixes_nothing() {
     assert_eq!(rows(&database), [0, 1, 2, 4, 7, 8, 9]);
 }
 
-fn purge(database: &Database) {
+pub(super) fn purge(database: &Database) {
     for _ in 0..100 {
         if database.deletes().iter().all(|delete| delete.state == DeleteState::Done) {
             return;
@@ -311,6 +317,31 @@ fn a_purge_ends_when_the_store_is_to_be_closed_and_the_next_open_goes_on() {
     assert_eq!(listed(&database), (DeleteState::Purging, 1, 0));
     assert_eq!(database.purge(NOW).unwrap().done, 1);
     assert_eq!(listed(&database), (DeleteState::Done, 1, 0));
+}
+
+#[test]
+fn a_delete_that_there_is_no_room_for_is_refused_and_takes_nothing() {
+    let budget = Budget::new(1 << 30);
+    let (_tsdb, database) = open_within(&SimFs::new(1), &budget);
+    (0..4).for_each(|offset| put(&database, offset));
+    let room = |bytes: u64| {
+        let held = budget.ceiling_bytes(Share::Deletes) - budget.total_bytes() - bytes;
+        budget.reserve_anyway(Share::Other, held)
+    };
+    let request = request(offsets(1, 2), None);
+    for bytes in [0, 200, 900] {
+        let others = room(bytes);
+        let refused = database.delete(&request, NOW).unwrap_err();
+        let is_busy = matches!(refused, Error::Engine(firndb_engine::Error::Busy { .. }));
+        assert!(is_busy, "{refused}");
+        assert_eq!((rows(&database).len(), database.deletes().len()), (4, 0));
+        assert_eq!(budget.held_bytes(Share::Deletes), 0, "{bytes}");
+        drop(others);
+    }
+    let others = room(4000);
+    database.delete(&request, NOW).unwrap();
+    drop(others);
+    assert_eq!(rows(&database), [0, 3]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use firndb_engine::fs::sim::{Rng, SimFs};
 use parking_lot::Mutex;
 
 use super::*;
-use crate::deletes::tests::{NOW, compact, open};
+use crate::deletes::tests::{NOW, compact, open, open_within, purge};
 use crate::deletes::{DeleteReport, DeleteTarget};
 use crate::index::TagPredicate;
 use crate::model::{
@@ -290,6 +290,47 @@ fn threads_that_write_lose_what_came_before_a_delete_and_keep_what_came_after() 
         assert!(value % 2 == 0 || !(is_before && is_left), "{row:?} came before");
         assert!(!is_after || is_left, "{row:?} came after");
     }
+}
+
+#[test]
+fn spans_are_charged_from_when_they_are_found_until_they_are_purged() {
+    const SPANS: i64 = 20_000;
+    let (fs, budget) = (SimFs::new(1), Budget::new(1 << 30));
+    let (tsdb, database) = open_within(&fs, &budget);
+    for first in (0..2 * SPANS).step_by(1000) {
+        let rows = (first..first + 1000).map(|at| ("a".to_owned(), at, at));
+        write(&database, &rows.collect::<Vec<_>>());
+    }
+    let request = request(odd(|| {}), None, TimeRange::ALL);
+    let spans_bytes = SPANS as u64 * SPAN_BYTES;
+    // Room for a half of them, for all of them, for making the delete of them as well.
+    for (room, is_enough) in [(spans_bytes / 2, false), (2 * spans_bytes, false), (1 << 24, true)] {
+        let ceiling = budget.ceiling_bytes(Share::Deletes);
+        let others = budget.reserve_anyway(Share::Other, ceiling - budget.total_bytes() - room);
+        let done = database.delete(&request, NOW);
+        drop(others);
+        match done {
+            Ok(_) => assert!(is_enough, "{room}"),
+            Err(Error::Engine(firndb_engine::Error::Busy { .. })) => {
+                assert!(!is_enough, "{room}");
+                assert_eq!(budget.held_bytes(Share::Deletes), 0, "{room}");
+                assert_eq!(read(&database).len() as i64, 2 * SPANS);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(read(&database).len() as i64, SPANS);
+    let held = budget.held_bytes(Share::Deletes);
+    assert!((spans_bytes..spans_bytes + 2000).contains(&held), "{held}");
+    drop(database);
+    tsdb.store().close().unwrap();
+    drop(tsdb);
+    assert_eq!(budget.held_bytes(Share::Deletes), 0);
+    let (_tsdb, database) = open_within(&fs, &budget);
+    assert_eq!(budget.held_bytes(Share::Deletes), held, "as before");
+    purge(&database);
+    assert_eq!(budget.held_bytes(Share::Deletes), 0);
+    assert_eq!(read(&database).len() as i64, SPANS);
 }
 
 #[test]
