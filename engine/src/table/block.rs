@@ -140,6 +140,8 @@ impl BlockBuilder {
 
 /// Bytes of a head and a restart.
 const RESTART_BYTES: usize = 8 + 4;
+/// Entries that are read one after the other are fetched this far ahead: a block of the usual size.
+const TOUCHED_BYTES_MAX: usize = 4 << 10;
 /// Bytes after the prefix.
 const TAIL_BYTES: usize = 4 + 4;
 
@@ -224,8 +226,9 @@ impl<'a> BlockView<'a> {
         if at < self.layout.entries_end { Ok(at) } else { Err("restart outside the entries") }
     }
 
-    /// The entry at `at`.
-    #[inline]
+    /// The entry at `at`. Always inlined: what it gives is taken apart at once, and its way through
+    /// memory costs as much as the decoding.
+    #[inline(always)]
     fn entry(&self, at: usize) -> Result<Entry<'a>, Damage> {
         let entries = &self.bytes[..self.layout.entries_end];
         let mut at = at;
@@ -299,11 +302,24 @@ impl<'a> BlockView<'a> {
         Ok(())
     }
 
+    /// Brings entries that are about to be read into the processor's cache, all lines at once: one
+    /// after the other each step would wait for memory.
+    fn touch(&self, entries: Range<usize>) {
+        const LINE_BYTES: usize = 64;
+        let end = entries.end.min(entries.start + TOUCHED_BYTES_MAX);
+        let lines = self.bytes.get(entries.start..end).unwrap_or_default().iter();
+        std::hint::black_box(lines.step_by(LINE_BYTES).fold(0, |all, byte| all | byte));
+    }
+
     /// Stands at the first entry at or after `(key, seq)`.
     pub(super) fn find(&self, key: &'a [u8], seq: Seq) -> Result<Finder<'a>, Damage> {
         let mut finder = Finder::new(*self, key);
         if self.layout.restart_count > 0 {
-            finder.at = self.restart(self.restart_before(key, seq)?)?;
+            let restart = self.restart_before(key, seq)?;
+            finder.at = self.restart(restart)?;
+            let is_last = restart + 1 == self.layout.restart_count;
+            let end = if is_last { self.layout.entries_end } else { self.restart(restart + 1)? };
+            self.touch(finder.at..end);
         }
         finder.next()?;
         while let Some(entry) = &finder.entry

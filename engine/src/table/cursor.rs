@@ -21,7 +21,7 @@ pub const WINDOW_BYTES: usize = 256 << 10;
 
 /// A reader that took this many blocks in ascending order is told to be a scan: the file system
 /// then reads ahead.
-const ASCENTS_MIN: u32 = 3;
+const ASCENTS_MIN: u32 = 4;
 
 /// The first such hint is for this much, each next one for twice that, up to a window: a short scan
 /// costs little that it does not read, a long one waits seldom.
@@ -353,14 +353,17 @@ mod tests {
         let mut ahead = Ahead::new();
         let block = 4096;
         let hints: Vec<_> = (1..400u64).filter_map(|at| ahead.at(at * block)).collect();
-        assert_eq!(hints[0], (3 * block, HINT_BYTES_MIN), "after three blocks in order");
+        let first = u64::from(ASCENTS_MIN);
+        assert_eq!(hints[0], (first * block, HINT_BYTES_MIN), "after a few blocks in order");
         for pair in hints.windows(2) {
             assert_eq!(pair[0].0 + pair[0].1, pair[1].0, "nothing twice, nothing left out");
             assert_eq!(pair[1].1, (2 * pair[0].1).min(WINDOW_BYTES as u64));
         }
         assert_eq!(ahead.at(5 * block), None);
-        assert_eq!(ahead.at(6 * block), None);
-        assert_eq!(ahead.at(7 * block), None);
-        assert_eq!(ahead.at(8 * block), Some((8 * block, HINT_BYTES_MIN)), "a new scan");
+        for at in 6..5 + first {
+            assert_eq!(ahead.at(at * block), None);
+        }
+        let again = (5 + first) * block;
+        assert_eq!(ahead.at(again), Some((again, HINT_BYTES_MIN)), "a new scan");
     }
 }

@@ -119,6 +119,7 @@ impl BlockCursor {
         self.behind.clear();
         self.next = 0;
         self.key.clear();
+        self.view().touch(0..self.layout.entries_end);
         self.advance()
     }
 
@@ -141,6 +142,7 @@ impl BlockCursor {
             0 => 0,
             _ => self.view().restart(self.view().restart_before(key, seq)?)?,
         };
+        self.view().touch(self.next..self.layout.entries_end);
         self.advance()?;
         while self.is_valid
             && self.key.as_slice().cmp(key).then(seq.cmp(&self.seq)) == Ordering::Less
