@@ -16,9 +16,12 @@ use serde::Serialize;
 use super::record::{BackupRecord, KeyspaceRecord, TableIdentity, TableRecord};
 use super::repository::{Known, Repository};
 use super::{Meter, Watch};
-use crate::Result;
 use crate::fs::LockGuard;
 use crate::store::{Export, ExportedKeyspace, ExportedTable, Store};
+use crate::{Error, Result};
+
+/// Moments that are tried until no keyspace is dropped meanwhile.
+const TRIES: u32 = 8;
 
 /// How to back up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,10 +91,23 @@ impl Store {
         watch: &Watch<'_>,
     ) -> Result<BackupSummary> {
         let taking = repository.begin(self, options)?;
-        let export = self.begin_export(&|_| true)?.wait(watch.is_cancelled)?;
+        let export = moment(self, watch.is_cancelled)?;
         let taken = taking.copy(&export, self.options().clock.unix_ns(), watch)?;
         taking.finish(&taken.record)?;
         Ok(taken.summary)
+    }
+}
+
+/// All keyspaces at one moment. Where one is dropped while its memtable is on its way into tables,
+/// the next moment is without it.
+fn moment(store: &Store, is_cancelled: &dyn Fn() -> bool) -> Result<Export> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match store.begin_export(&|_| true)?.wait(is_cancelled) {
+            Err(Error::NotFound { .. }) if tries < TRIES => {}
+            outcome => return outcome,
+        }
     }
 }
 

@@ -99,6 +99,11 @@ impl Schedule {
         self.changed.push(keyspace);
     }
 
+    /// Whether the next keyspace to look at is one that was flushed.
+    pub fn is_flushed_next(&self) -> bool {
+        !self.flushed.queue.is_empty()
+    }
+
     /// The next keyspace to look at for a compaction: those that were flushed come first.
     pub fn take_candidate(&mut self) -> Option<Arc<KeyspaceState>> {
         self.flushed.pop().or_else(|| self.changed.pop())

@@ -51,6 +51,7 @@ impl Kernel {
         let mut waiting = Vec::new();
         let mut taken = None;
         while taken.is_none() && waiting.len() < LOOKS_MAX {
+            let was_flushed = schedule.is_flushed_next();
             let Some(keyspace) = schedule.take_candidate() else { break };
             if keyspace.is_dropped.load(Ordering::Acquire) {
                 continue;
@@ -62,10 +63,15 @@ impl Kernel {
                     let version = picture.version.clone();
                     taken = Some(Taken { keyspace, version, plan, claim });
                 }
-                _ => waiting.push(keyspace),
+                _ => waiting.push((was_flushed, keyspace)),
             }
         }
-        waiting.iter().for_each(|keyspace| schedule.compaction_due(keyspace));
+        for (was_flushed, keyspace) in &waiting {
+            match was_flushed {
+                true => schedule.compaction_due_after_flush(keyspace),
+                false => schedule.compaction_due(keyspace),
+            }
+        }
         schedule.is_yielding = taken.is_some();
         taken
     }
