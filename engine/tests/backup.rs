@@ -305,17 +305,17 @@ struct Expected {
     backups: BTreeMap<String, State>,
 }
 
-fn backed_up(run: &Run, fs: &SimFs, expected: &Mutex<Expected>) -> String {
-    let id = back_up(run.store(), fs).unwrap().id;
+fn backed_up(run: &Run, fs: &SimFs, expected: &Mutex<Expected>) -> Result<()> {
+    let id = back_up(run.store(), fs)?.id;
     let mut expected = expected.lock();
     let state = expected.state.clone();
-    expected.backups.insert(id.clone(), state);
-    id
+    expected.backups.insert(id, state);
+    Ok(())
 }
 
-/// Backs up, goes on, backs up, prunes, restores.
-fn live(run: &mut Run, fs: &SimFs, expected: &Mutex<Expected>) {
-    backed_up(run, fs, expected);
+/// Backs up, goes on, backs up, prunes, restores. Stops at the first error.
+fn live(run: &mut Run, fs: &SimFs, expected: &Mutex<Expected>) -> Result<()> {
+    backed_up(run, fs, expected)?;
     for steps in [
         [change(Change::Put, "key-00", "1"), change(Change::DeleteRange, "key-03", "key-09")],
         [Step::Compact(None), change(Change::Merge, "key-00", "2")],
@@ -323,16 +323,16 @@ fn live(run: &mut Run, fs: &SimFs, expected: &Mutex<Expected>) {
         for step in steps {
             // Whether it came through is for the crash tests of the store.
             expected.lock().state.clear();
-            run.step(&step).unwrap();
-            expected.lock().state = script::read_state(run.store()).unwrap();
+            run.step(&step)?;
+            expected.lock().state = script::read_state(run.store())?;
         }
-        backed_up(run, fs, expected);
+        backed_up(run, fs, expected)?;
     }
     let first = expected.lock().backups.pop_first().unwrap().0;
-    assert_eq!(prune(&repository(fs), 2, &Watch::NOBODY).unwrap().backups, [first]);
+    assert_eq!(prune(&repository(fs), 2, &Watch::NOBODY)?.backups, [first]);
     let last = expected.lock().backups.keys().next_back().unwrap().clone();
     let options = options_at(fs, "/live");
-    backup::restore(&repository(fs), &last, &options, &Watch::NOBODY).unwrap();
+    backup::restore(&repository(fs), &last, &options, &Watch::NOBODY).map(drop)
 }
 
 /// Judges what a crash left; `number` says which of the backups is restored, and whether another
@@ -402,7 +402,7 @@ fn a_crash_at_any_call_leaves_whole_backups() {
                 }
             }
         })));
-        live(&mut run, &fs, &expected);
+        live(&mut run, &fs, &expected).unwrap();
         fs.observe(None);
         let (count, failures) = &*found.lock();
         assert!(failures.is_empty(), "seed {seed}: {} failures: {}", failures.len(), failures[0]);
@@ -418,7 +418,7 @@ fn a_fault_at_any_call_leaves_whole_backups() {
     let calls = {
         let (fs, mut run, expected) = prepared(7);
         let before = fs.op_count();
-        live(&mut run, &fs, &expected);
+        live(&mut run, &fs, &expected).unwrap();
         fs.op_count() - before
     };
     let kinds = [(Fault::Eio, false), (Fault::Eio, true), (Fault::NoSpace, false)];
@@ -427,10 +427,9 @@ fn a_fault_at_any_call_leaves_whole_backups() {
             let (fs, mut run, expected) = prepared(7);
             let at = fs.op_count() + at;
             fs.inject(at..if forever { u64::MAX } else { at + 1 }, None, fault);
-            let lived = std::panic::AssertUnwindSafe(|| live(&mut run, &fs, &expected));
-            let outcome = std::panic::catch_unwind(lived);
+            let _ = live(&mut run, &fs, &expected);
             fs.heal();
-            drop((run, outcome));
+            drop(run);
             let after = fs.crash(CrashMode::ALL[0], at);
             let judged = examine(&after, &expected.lock(), at);
             judged.unwrap_or_else(|what| panic!("{fault:?} at {at}, {forever}: {what}"));
