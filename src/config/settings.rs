@@ -29,6 +29,13 @@ fn standing_of(config: &Config) -> Result<StandingRollups, ConfigError> {
         .map_err(|error| ConfigError(format!("rollup.create: {error}")))
 }
 
+fn on_corruption_of(config: &Config) -> OnCorruption {
+    match config.get("wal.on_corruption") {
+        "salvage" => OnCorruption::Salvage,
+        _ => OnCorruption::Stop,
+    }
+}
+
 fn rolling_of(config: &Config) -> RollupOptions {
     let ns = |key| {
         let ns = duration_ns(config.get(key)).expect("durations are checked when set");
@@ -132,10 +139,7 @@ impl Settings {
             sync_interval_ns: ns("wal.sync_interval"),
             wal_segment_bytes: bytes("wal.segment_bytes"),
             wal_bytes_max: bytes("wal.bytes_max"),
-            wal_on_corruption: match config.get("wal.on_corruption") {
-                "salvage" => OnCorruption::Salvage,
-                _ => OnCorruption::Stop,
-            },
+            wal_on_corruption: on_corruption_of(config),
             auto_create: truth("database.auto_create"),
             series_max: or_none(number("database.series_max")),
             values_per_tag_max: or_none(number("database.values_per_tag_max")),
