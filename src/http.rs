@@ -8,6 +8,7 @@ pub mod admin;
 mod backup;
 pub mod metrics_page;
 mod openapi;
+mod silence;
 mod status;
 mod store_page;
 
@@ -118,6 +119,8 @@ pub fn data_routes(app: &App, tsdb: Tsdb, pool: Option<Arc<rayon::ThreadPool>>) 
 /// Hands a request to the data routes, or says that it is too early.
 async fn data(State(app): State<Arc<App>>, request: Request) -> Response {
     if let Some(opened) = app.opened() {
+        let patience = app.settings.body_idle_ns.map(Duration::from_nanos);
+        let request = silence::limit(request, patience);
         return opened.router.clone().oneshot(request).await.into_response();
     }
     app.http_metrics.not_ready.fetch_add(1, Ordering::Relaxed);

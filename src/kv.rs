@@ -175,6 +175,7 @@ async fn text_of(
             BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            BodyError::Silent => StatusCode::REQUEST_TIMEOUT,
             BodyError::Broken(_) => StatusCode::BAD_REQUEST,
         };
         let mut answer = ErrorAnswer::new(status, error.to_string());

@@ -54,6 +54,9 @@ pub enum BodyError {
     /// The memory budget is spent.
     #[error("out of memory for request bodies; retry later")]
     Overloaded,
+    /// Its sender fell silent.
+    #[error("timed out waiting for the rest of the body")]
+    Silent,
     /// Not what its `Content-Encoding` says, or cut off.
     #[error("{0}")]
     Broken(String),
@@ -138,7 +141,7 @@ async fn collect(
     let mut memory = admit(budget, announced)?;
     let mut bytes = Vec::with_capacity(announced as usize);
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
-        let frame = frame.map_err(|_| BodyError::Broken("unexpected EOF".to_owned()))?;
+        let frame = frame.map_err(|error| cut_off(&error))?;
         let Ok(data) = frame.into_data() else { continue }; // trailers
         let len = bytes.len() + data.len();
         if len as u64 > limits.body_bytes_max {
@@ -151,6 +154,19 @@ async fn collect(
         bytes.extend_from_slice(&data);
     }
     Ok((bytes, memory))
+}
+
+/// Why a body ended before its end. Whoever gives a silent sender up says so by the kind.
+fn cut_off(error: &axum::Error) -> BodyError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if kind == Some(io::ErrorKind::TimedOut) {
+            return BodyError::Silent;
+        }
+        cause = error.source();
+    }
+    BodyError::Broken("unexpected EOF".to_owned())
 }
 
 /// Reserves, then allocates `capacity` bytes.

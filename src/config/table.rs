@@ -53,6 +53,14 @@ pub const SETTINGS: &[Setting] = &[
         "100MB",
         "Longest request body after decompression: a small gzip can hold gigabytes.",
     ),
+    setting(
+        "http.body_idle_timeout",
+        Kind::Duration,
+        "30s",
+        "How long a request body may send nothing before it is answered 408 and its memory given \
+         back; 0s: for ever. Ten times the pause of a lost packet sent again; clients that go on \
+         sending, however slowly, are not cut off.",
+    ),
     setting("http.threads", Kind::Count, "0", "Threads that serve connections; 0: one a core."),
     setting(
         "http.drain",

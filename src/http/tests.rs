@@ -1,10 +1,17 @@
-//! The router while the data is not open yet, and what every answer has.
+//! The router while the data is not open yet, what every answer has, and senders that fall silent.
 
-use axum::body::Body;
-use axum::body::HttpBody;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use firndb::engine::budget::{Budget, Share};
 use firndb::engine::clock::ManualClock;
 use firndb::engine::fs::real::RealFs;
 use firndb::engine::store::OpenProgress;
+use http_body::Frame;
 use serde_json::{Value, json};
 
 use super::*;
@@ -18,12 +25,21 @@ fn app() -> Arc<App> {
 }
 
 async fn send(app: &Arc<App>, request: &str, headers: &[(&str, &str)]) -> (Response, Value) {
+    send_body(app, request, headers, Body::empty()).await
+}
+
+async fn send_body(
+    app: &Arc<App>,
+    request: &str,
+    headers: &[(&str, &str)],
+    body: Body,
+) -> (Response, Value) {
     let (method, path) = request.split_once(' ').unwrap();
     let mut builder = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         builder = builder.header(*name, *value);
     }
-    let response = router(app.clone()).oneshot(builder.body(Body::empty()).unwrap()).await.unwrap();
+    let response = router(app.clone()).oneshot(builder.body(body).unwrap()).await.unwrap();
     let (parts, mut body) = response.into_parts();
     let mut bytes = Vec::new();
     while let Some(frame) =
@@ -119,4 +135,104 @@ async fn the_metrics_page_is_well_formed() {
             assert!(value.parse::<f64>().is_ok(), "{line}");
         }
     }
+}
+
+/// A body of which a piece comes after each of some pauses, and then nothing, for ever.
+struct Slow {
+    pauses: VecDeque<Duration>,
+    piece: Bytes,
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// Memory of requests when it was asked last.
+    budget: Budget,
+    held: Arc<AtomicU64>,
+    /// Whether it ends after the last piece.
+    ends: bool,
+}
+
+impl HttpBody for Slow {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.held.store(self.budget.held_bytes(Share::Requests), Ordering::Relaxed);
+        let Some(pause) = self.pauses.front().copied() else {
+            return if self.ends { Poll::Ready(None) } else { Poll::Pending };
+        };
+        let waiting = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
+        std::task::ready!(waiting.as_mut().poll(context));
+        self.pause = None;
+        self.pauses.pop_front();
+        Poll::Ready(Some(Ok(Frame::data(self.piece.clone()))))
+    }
+}
+
+fn open_app(dir: &std::path::Path) -> Arc<App> {
+    let mut settings = Settings::of(&Config::defaults(), 1 << 30).unwrap();
+    settings.data_dir = dir.to_owned();
+    let clock = Arc::new(ManualClock::at(1_700_000_000_000_000_000));
+    let app = Arc::new(App::new(settings, clock, Arc::new(RealFs)));
+    crate::open::open(&app).unwrap();
+    app
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_whose_sender_falls_silent_is_answered_408_and_holds_nothing_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = open_app(dir.path());
+    let text = "timed out waiting for the rest of the body";
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let v1 = json!({"error": text});
+    let v2 = json!({"code": "invalid", "message": text});
+    for (request, content_type, expected) in [
+        ("POST /write?db=d", ("content-type", "text/plain"), &v1),
+        ("POST /api/v2/write?bucket=d", ("content-type", "text/plain"), &v2),
+        ("POST /api/v3/write_lp?db=d", ("content-type", "text/plain"), &v1),
+        ("PUT /kv/k/key", ("content-type", "text/plain"), &v1),
+        ("POST /query?db=d", form, &v1),
+    ] {
+        for seconds in [vec![], vec![0], vec![29, 29, 29]] {
+            let before = app.budget.held_bytes(Share::Requests);
+            let pauses: VecDeque<_> = seconds.iter().copied().map(Duration::from_secs).collect();
+            let held = Arc::new(AtomicU64::new(0));
+            let body = Slow {
+                pauses,
+                piece: Bytes::from_static(b"m f=1"),
+                pause: None,
+                budget: app.budget.clone(),
+                held: held.clone(),
+                ends: false,
+            };
+            let headers = [("content-length", "1000000"), content_type];
+            let start = tokio::time::Instant::now();
+            let (answer, json) = send_body(&app, request, &headers, Body::new(body)).await;
+            assert_eq!((answer.status().as_u16(), &json), (408, expected), "{request}");
+            let waited = start.elapsed().as_secs();
+            assert_eq!(waited, seconds.iter().sum::<u64>() + 30, "{request}");
+            if !request.contains("/query") {
+                assert!(held.load(Ordering::Relaxed) >= before + 1_000_000, "{request}");
+            }
+            assert_eq!(app.budget.held_bytes(Share::Requests), before, "{request}");
+        }
+    }
+    app.opened().unwrap().tsdb.store().close().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_goes_on_coming_is_taken_however_slow_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = open_app(dir.path());
+    let body = Slow {
+        pauses: vec![Duration::from_secs(29); 100].into(),
+        piece: Bytes::from_static(b"m f=1 1700000000000000000\n"),
+        pause: None,
+        budget: app.budget.clone(),
+        held: Arc::default(),
+        ends: true,
+    };
+    let (answer, json) = send_body(&app, "POST /write?db=d", &[], Body::new(body)).await;
+    assert_eq!((answer.status().as_u16(), json), (204, Value::Null));
+    app.opened().unwrap().tsdb.store().close().unwrap();
 }

@@ -109,6 +109,7 @@ impl From<Failure> for ErrorAnswer {
                 let status = match error {
                     BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
                     BodyError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+                    BodyError::Silent => StatusCode::REQUEST_TIMEOUT,
                     BodyError::Broken(_) => StatusCode::BAD_REQUEST,
                     BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 };
@@ -154,7 +155,7 @@ impl From<&Error> for ErrorAnswer {
 /// The code that InfluxDB 2 gives with a status.
 fn v2_code(status: StatusCode) -> &'static str {
     match status.as_u16() {
-        400 | 415 => "invalid",
+        400 | 408 | 415 => "invalid",
         401 => "unauthorized",
         403 => "forbidden",
         404 => "not found",

@@ -169,7 +169,7 @@ async fn deleted_v2(state: Arc<QueryState>, request: Request) -> Answer<()> {
         return Err(missing());
     }
     let body = to_bytes(request.into_body(), BODY_BYTES_MAX).await;
-    let body = body.map_err(|_| ErrorAnswer::too_large())?;
+    let body = body.map_err(|error| ErrorAnswer::of_body(&error))?;
     let invalid = |reason: String| {
         ErrorAnswer::bad_request(format!("invalid request; error parsing request json: {reason}"))
     };
@@ -228,7 +228,7 @@ fn rfc3339(name: &str, text: &str) -> Result<Timestamp, String> {
 /// An error in the form of v2.
 fn v2(error: &ErrorAnswer) -> Response {
     let code = match error.status().as_u16() {
-        400 => "invalid",
+        400 | 408 => "invalid",
         404 => "not found",
         413 => "request too large",
         422 => "unprocessable entity",

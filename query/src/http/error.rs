@@ -1,5 +1,8 @@
 //! Answers to requests that were refused as a whole: `{"error":"TEXT"}` and `X-Influxdb-Error`.
 
+use std::error::Error;
+use std::io;
+
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -40,6 +43,21 @@ impl ErrorAnswer {
     pub fn too_large() -> Self {
         let text = "Request Entity Too Large".into();
         ErrorAnswer { status: StatusCode::PAYLOAD_TOO_LARGE, text }
+    }
+
+    /// The body could not be read: it is too long, or its sender fell silent. Whoever gives such a
+    /// sender up says so by the kind of the error.
+    pub fn of_body(error: &axum::Error) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if kind == Some(io::ErrorKind::TimedOut) {
+                let text = "timed out waiting for the rest of the body";
+                return ErrorAnswer::new(StatusCode::REQUEST_TIMEOUT, text);
+            }
+            cause = error.source();
+        }
+        ErrorAnswer::too_large()
     }
 
     /// There is no memory for the request now.

@@ -106,7 +106,8 @@ pub async fn read(request: Request, state: &QueryState) -> Result<QueryRequest, 
         let boundary = multipart::boundary(kind);
         if form || boundary.is_some() {
             let bytes_max = state.body_bytes_max;
-            let bytes = to_bytes(body, bytes_max).await.map_err(|_| ErrorAnswer::too_large())?;
+            let bytes = to_bytes(body, bytes_max).await;
+            let bytes = bytes.map_err(|error| ErrorAnswer::of_body(&error))?;
             let reservation = state.budget.try_reserve(Share::Requests, bytes.len() as u64);
             let _reservation = reservation.ok_or_else(ErrorAnswer::busy)?;
             let bytes = decompress(bytes, &parts.headers, bytes_max)?;

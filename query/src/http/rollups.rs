@@ -97,7 +97,7 @@ fn listed(state: &QueryState, request: &Request) -> Answer {
 async fn created(state: &QueryState, request: Request) -> Answer {
     let database = database(state, &request)?;
     let body = to_bytes(request.into_body(), BODY_BYTES_MAX).await;
-    let body = body.map_err(|_| ErrorAnswer::too_large())?;
+    let body = body.map_err(|error| ErrorAnswer::of_body(&error))?;
     let asked: Told = serde_json::from_slice(&body)
         .map_err(|error| ErrorAnswer::bad_request(format!("the body is no rollup: {error}")))?;
     let spec = spec(asked)?;
