@@ -1,9 +1,9 @@
 //! A database: the coordinator of schema, index, partitions and policies.
 //!
 //! Who may do what at once:
-//! - the *gate* is held for reading by writes of points and for writing by drops, deletes, expiry and
-//!   the end of the database, so that no write meets a series or partition that is just going; who
-//!   holds it for writing scans nothing long;
+//! - the *gate* is held for reading by writes of points and for writing by drops, deletes, expiry
+//!   and the end of the database, so that no write meets a series or partition that is just going;
+//!   who holds it for writing scans nothing long;
 //! - the *registration lock* is held by a write from the moment it finds something new (series,
 //!   field, measurement) until its batch is in the log, so that nobody sees a number before the
 //!   entry that explains it; points of known series and fields never take it;

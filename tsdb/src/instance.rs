@@ -180,8 +180,8 @@ impl Tsdb {
         self.0.drop_keyspaces(|keyspace| keyspace.database() == name, "drop database")
     }
 
-    /// Has long work end soon, for good: the store is about to be closed. Maintenance leaves what it
-    /// is at (a purge, a trim) as it was, and does nothing more; deletes and their dry runs that
+    /// Has long work end soon, for good: the store is about to be closed. Maintenance leaves what
+    /// it is at (a purge, a trim) as it was, and does nothing more; deletes and their dry runs that
     /// look for rows are refused. The next open goes on.
     pub fn stop_long_work(&self) {
         self.0.stop.store(true, Ordering::Release);

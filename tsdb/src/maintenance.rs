@@ -87,9 +87,9 @@ impl Database {
         Ok(())
     }
 
-    /// Passes a partition through its merge once more; says whether that came to its end: not where
-    /// it was dropped meanwhile or long work is to end, nor where a merge did not know what to leave
-    /// out. The next call tries it again.
+    /// Passes a partition through its merge once more; says whether that came to its end: not
+    /// where it was dropped meanwhile or long work is to end, nor where a merge did not know what
+    /// to leave out. The next call tries it again.
     pub(crate) fn rewrite_partition(&self, partition: &Partition, is_final: bool) -> Result<bool> {
         let blind = self.left_out.blind_merges();
         let options = CompactOptions { is_final };

@@ -30,8 +30,8 @@ impl Database {
     ///
     /// # Errors
     /// No such policy; a condition on values that holds in too many separate spans; too many
-    /// deletes that are not purged yet, or no memory for one more (`Busy`); a part of a rollup's bucket whose points are gone; the
-    /// engine's refusal. Then nothing was deleted.
+    /// deletes that are not purged yet, or no memory for one more (`Busy`); a part of a rollup's
+    /// bucket whose points are gone; the engine's refusal. Then nothing was deleted.
     pub fn delete(&self, request: &DeleteRequest, now: Timestamp) -> Result<DeleteReport> {
         let ahead = self.find_rows(request)?;
         let (report, commit) = {

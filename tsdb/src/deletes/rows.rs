@@ -44,7 +44,7 @@ const ROUNDS_MAX: usize = 8;
 /// Rows that writes may wait for: about a millisecond of scanning memtables.
 const ROWS_FEW: u64 = 10_000;
 
-/// A series that has spans, beside these: its key and vector, twice as nodes of trees are half full.
+/// A series that has spans, beside these: key and vector, twice as nodes of trees are half full.
 const ENTRY_BYTES: u64 = 2 * (size_of::<Key>() + size_of::<Vec<TimeRange>>()) as u64;
 
 /// What was found with writes going on, and who tells what changed since.
