@@ -73,7 +73,8 @@
 //! ```
 //!
 //! Where to go on: [`options::Options`] and [`options::RuntimeOptions`] for what may be tuned,
-//! [`transaction`] for what transactions promise, [`hooks`] for merge operators and more,
+//! [`transaction`] for what transactions promise, [`mod@backup`] for backups and the way back,
+//! [`hooks`] for merge operators and more,
 //! [`error::Error`] for what can go wrong and what to do then, [`store::Store`] for the rest, with
 //! an example each.
 //!

@@ -504,3 +504,25 @@ fn write_golden() {
         }
     }
 }
+
+/// Neither a flip nor a cut of a backup's own file passes.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "golden files lie in the real file system")]
+fn no_damage_of_a_record_passes() {
+    let path = Path::new(GOLDEN).join("backups/20231114T221320Z-2.json");
+    let text = std::fs::read(&path).unwrap();
+    let refused = |text: &[u8], what: String| {
+        let error = backup::BackupRecord::decode(&path, text).expect_err(&what);
+        assert!(error.is_corrupt() || matches!(error, Error::Version { .. }), "{what}: {error}");
+    };
+    assert!(backup::BackupRecord::decode(&path, &text).is_ok());
+    for bit in 0..text.len() * 8 {
+        let mut flipped = text.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        refused(&flipped, format!("bit {bit}"));
+    }
+    // Without its line end it is whole.
+    for len in 0..text.len() - 1 {
+        refused(&text[..len], format!("{len} bytes"));
+    }
+}

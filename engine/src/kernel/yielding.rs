@@ -31,7 +31,7 @@ const LOOKS_MAX: usize = 8;
 impl Kernel {
     /// Does a job that relieves a level 0 and would otherwise wait for the end of `job`.
     pub(super) fn yield_to_young(self: &Arc<Self>, job: &RunningJob) {
-        if self.is_inline() || self.is_paused() || self.is_closed.load(Ordering::Acquire) {
+        if self.is_inline() || self.is_paused() || self.check_writable().is_err() {
             return;
         }
         let Some(taken) = self.take_young(job.left_bytes()) else { return };
@@ -44,7 +44,11 @@ impl Kernel {
     /// Finds and claims a compaction of a level 0 that reads less than `left_bytes`, where no
     /// worker may begin one.
     fn take_young(&self, left_bytes: u64) -> Option<Taken> {
+        let now = self.options.clock.monotonic_ns();
         let mut schedule = self.schedule.lock();
+        if now < schedule.not_before_ns {
+            return None; // the disk was full
+        }
         if schedule.is_yielding || schedule.in_flight.len() < self.compactions_max() {
             return None;
         }
