@@ -166,13 +166,19 @@ impl Budget {
         leave_bytes: u64,
     ) -> Option<Reservation> {
         let ceiling = self.ceiling_bytes(share).saturating_sub(leave_bytes);
+        self.take(share, bytes, ceiling).then(|| Reservation { budget: self.clone(), share, bytes })
+    }
+
+    /// Counts `bytes` as held, unless more than `ceiling` would be.
+    fn take(&self, share: Share, bytes: u64, ceiling: u64) -> bool {
         let taken =
             self.0.total_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |total| {
                 total.checked_add(bytes).filter(|sum| bytes == 0 || *sum <= ceiling)
             });
-        taken.ok()?;
-        self.0.held_bytes[share as usize].fetch_add(bytes, Ordering::Relaxed);
-        Some(Reservation { budget: self.clone(), share, bytes })
+        if taken.is_ok() {
+            self.0.held_bytes[share as usize].fetch_add(bytes, Ordering::Relaxed);
+        }
+        taken.is_ok()
     }
 
     /// Records `bytes` that are held whatever the limit says (memory already allocated, such as
@@ -201,10 +207,9 @@ impl Reservation {
     /// Grows by `bytes`, or says no and stays as it is.
     #[must_use]
     pub fn try_grow(&mut self, bytes: u64) -> bool {
-        let Some(more) = self.budget.try_reserve(self.share, bytes) else { return false };
-        self.bytes += bytes;
-        std::mem::forget(more); // its bytes are counted in `self` now
-        true
+        let is_taken = self.budget.take(self.share, bytes, self.budget.ceiling_bytes(self.share));
+        self.bytes += if is_taken { bytes } else { 0 };
+        is_taken
     }
 
     /// Sets the amount, growing past the limit if need be.
@@ -248,6 +253,16 @@ mod tests {
         assert!(budget.try_reserve(Share::Compaction, 100).is_some());
         assert!(budget.try_reserve_leaving(Share::Memtables, 50, 60).is_none());
         assert!(budget.try_reserve_leaving(Share::Memtables, 50, 50).is_some());
+    }
+
+    #[test]
+    fn a_reservation_that_grew_keeps_no_second_handle() {
+        let budget = Budget::new(100);
+        let mut held = budget.reserve_anyway(Share::Memtables, 1);
+        assert!(held.try_grow(10) && held.try_grow(20) && !held.try_grow(1000));
+        assert_eq!((held.bytes(), budget.total_bytes()), (31, 31));
+        drop(held);
+        assert_eq!((budget.total_bytes(), Arc::strong_count(&budget.0)), (0, 1));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod backup;
 mod chain;
+mod corpus;
 mod crash;
 mod damage;
 mod differential;

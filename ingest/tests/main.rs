@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // an unwrap in a helper of a test is its assertion
 
+mod corpus;
 mod http;
 mod line_protocol;
 mod reference;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod case_file;
+mod corpus;
 mod deletes;
 mod files;
 mod http;

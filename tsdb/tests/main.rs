@@ -4,6 +4,7 @@
 
 mod backfill;
 mod backup;
+mod corpus;
 mod crash;
 mod history;
 mod rollups;

@@ -1,9 +1,4 @@
-//! InfluxQL statements.
+//! See `query::influxql`.
 #![no_main]
 
-use firndb_query::influxql::parser::{Params, parse};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
-    let _ = parse(text, &Params::new());
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| firndb_fuzz::query::influxql(bytes));

@@ -1,10 +1,4 @@
-//! Points as the log and the memtable hold them.
+//! See `tsdb::points_payload`.
 #![no_main]
 
-use firndb_tsdb::memtable::payload::{NoSink, decode};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| {
-    let _ = decode::<true>(bytes, &mut NoSink);
-    let _ = decode::<false>(bytes, &mut NoSink);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| firndb_fuzz::tsdb::points_payload(bytes));

@@ -1,14 +1,4 @@
-//! Posting lists of the series index, and their merging.
+//! See `tsdb::posting_list`.
 #![no_main]
 
-use firndb_tsdb::index::postings::{decode, merge};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|input: (&[u8], &[u8])| {
-    let (older, newer) = input;
-    if let Ok(list) = decode(older) {
-        let _ = list.cardinality();
-    }
-    let merged = merge(b"key", Some(older), &[newer]);
-    let _ = decode(&merged);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| firndb_fuzz::tsdb::posting_list(bytes));

@@ -270,7 +270,11 @@ pub fn parse_series_key(bytes: &[u8]) -> Result<(MeasurementId, TagSet)> {
     let mut pairs = Vec::new();
     while !decoder.is_empty() {
         let mut next = || decoder.str().map_err(|error| damaged(error.reason));
-        pairs.push((next()?.to_owned(), next()?.to_owned()));
+        let pair = (next()?.to_owned(), next()?.to_owned());
+        if pairs.last().is_some_and(|(key, _)| *key >= pair.0) {
+            return Err(damaged("tags of a series key out of order"));
+        }
+        pairs.push(pair);
     }
     Ok((MeasurementId(u32::from_be_bytes(*id)), TagSet::new(pairs)))
 }
@@ -288,6 +292,15 @@ mod tests {
         assert_eq!((id, set.iter().collect::<Vec<_>>()), (MeasurementId(7), tags.to_vec()));
         assert!(parse_series_key(&key[..key.len() - 1]).is_err());
         assert!(parse_series_key(&key[..3]).is_err());
+    }
+
+    #[test]
+    fn a_series_key_with_a_tag_twice_or_out_of_order_is_damaged() {
+        for tags in [[("a", "1"), ("a", "2")], [("b", "1"), ("a", "1")]] {
+            let mut key = Vec::new();
+            put_series_key(&mut key, MeasurementId(7), tags.into_iter());
+            assert!(parse_series_key(&key).is_err(), "{tags:?}");
+        }
     }
 
     #[test]
