@@ -65,6 +65,7 @@ pub use durable::CommitFuture;
 pub use export::{Export, ExportedKeyspace, ExportedTable, PendingExport};
 pub use import::{Import, TableSource, Transfer};
 pub use reading::ScanOptions;
+use transactions::TransactionCounters;
 pub(crate) use transactions::{Guard, OpenTransaction};
 
 /// Bytes by which the memtables grow before the budget is told.
@@ -228,6 +229,7 @@ pub(crate) struct Kernel {
     pub signal: Arc<Signal>,
     pub workers: Workers,
     pub counters: Counters,
+    pub transactions: TransactionCounters,
     pub jobs: Jobs,
     pub journal: Journal,
     /// Bytes a second of all compactions.
@@ -285,6 +287,7 @@ impl Kernel {
             signal,
             workers: Workers::default(),
             counters: Counters::default(),
+            transactions: TransactionCounters::default(),
             jobs: Jobs::default(),
             journal: Journal::default(),
             rate: Rate::new(options.compaction_bytes_per_s),

@@ -288,6 +288,22 @@ pub struct ClassMetrics {
     pub amplification: Amplification,
 }
 
+/// Transactions since the store was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TransactionMetrics {
+    /// Open now.
+    pub open: u64,
+    /// Bytes of keys that others wrote meanwhile, kept to compare with.
+    pub history_bytes: u64,
+    /// Begun so far.
+    pub begun: u64,
+    /// Committed, those without a write included.
+    pub committed: u64,
+    /// Refused, by reason: what they read was `written` by others, or more was written than is kept
+    /// (`forgotten`).
+    pub conflicts: [(&'static str, u64); 2],
+}
+
 /// Numbers of a store at one moment.
 #[derive(Debug, Clone)]
 pub struct StoreMetrics {
@@ -365,6 +381,8 @@ pub struct StoreMetrics {
     pub cache_capacity_bytes: u64,
     /// Why the store is read-only, if it is.
     pub read_only: Option<Error>,
+    /// Transactions.
+    pub transactions: TransactionMetrics,
 }
 
 impl StoreMetrics {
@@ -414,6 +432,7 @@ impl StoreMetrics {
             cache,
             cache_capacity_bytes: 0,
             read_only: None,
+            transactions: TransactionMetrics::default(),
         }
     }
 }

@@ -18,7 +18,9 @@
 //!   writes nothing stands where its snapshot stands;
 //! - what a scan depends on is the range it has walked, keys that are not there included: no key
 //!   may appear in it;
-//! - a key whose value came from the transaction's own write is no read.
+//! - a key whose value came from the transaction's own write is no read;
+//! - what it notes of its reads is charged to the memory budget; where that refuses, notes become
+//!   coarser, which errs towards a conflict.
 
 mod iterator;
 mod writes;
@@ -78,7 +80,7 @@ impl Transaction {
             snapshot,
             isolation: options.isolation,
             writes: Writes::default(),
-            reads: Mutex::default(),
+            reads: Mutex::new(Reads::charged(&kernel.options.budget)),
             is_locking: false,
             open,
         })
@@ -228,6 +230,7 @@ impl Transaction {
         let mut reads = self.reads.into_inner().settle();
         if self.writes.is_empty() && !self.is_locking {
             // What it saw was so at its snapshot: nobody can say that it came later.
+            self.kernel.transaction_committed();
             return Ok(self.kernel.commit_of_nothing(self.snapshot.seq()));
         }
         if self.isolation == Isolation::Snapshot {
@@ -235,7 +238,9 @@ impl Transaction {
         }
         let guard = self.kernel.guard(&self.open, &self.snapshot, &reads)?;
         let batch = self.writes.into_batch();
-        self.kernel.commit_guarded(&batch, options.durability, Some(&guard))
+        let commit = self.kernel.commit_guarded(&batch, options.durability, Some(&guard))?;
+        self.kernel.transaction_committed();
+        Ok(commit)
     }
 
     fn check(&self, keyspace: KeyspaceId, op: &Op<'_>) -> Result<Arc<KeyspaceState>> {

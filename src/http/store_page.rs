@@ -17,6 +17,7 @@ pub fn render(tsdb: &Tsdb, out: &mut Text) {
     amplification(&metrics, out);
     compactions(&metrics, out);
     cache(&metrics, out);
+    transactions(&metrics, out);
     disk(tsdb, &metrics, out);
     let names = tsdb.databases();
     let series = names.iter().filter_map(|name| tsdb.database(name)).map(|d| d.series_count());
@@ -162,6 +163,20 @@ fn amplification(metrics: &StoreMetrics, out: &mut Text) {
     each("firndb_seek_runs", "Sorted runs that a scan merges, sampled.", Amplification::seek);
     let help = "Bytes of tables for each live one, estimated.";
     each("firndb_space_amplification", help, Amplification::space);
+}
+
+fn transactions(metrics: &StoreMetrics, out: &mut Text) {
+    let of = &metrics.transactions;
+    out.gauge("firndb_transactions_open", "Transactions open now.", of.open);
+    let help = "Bytes of keys written while transactions are open, kept to find conflicts.";
+    out.gauge("firndb_transaction_history_bytes", help, of.history_bytes);
+    out.counter("firndb_transactions_begun_total", "Transactions begun.", of.begun);
+    out.counter("firndb_transactions_committed_total", "Transactions committed.", of.committed);
+    let name = "firndb_transaction_conflicts_total";
+    out.head(name, "counter", "Commits refused: what was read was written, or too much was.");
+    for (reason, count) in &of.conflicts {
+        out.sample(name, &[("reason", reason)], count);
+    }
 }
 
 fn compactions(metrics: &StoreMetrics, out: &mut Text) {

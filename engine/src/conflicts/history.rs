@@ -213,12 +213,18 @@ impl History {
         (full.cloned().collect(), checked)
     }
 
+    /// Whether writes are missing that a transaction would have to be compared with that began at
+    /// `began`.
+    pub fn has_forgotten(&self, began: Seq) -> bool {
+        began < self.forgotten
+    }
+
     /// Compares what was written after `after` with what a transaction read that began at `began`.
     ///
     /// # Errors
     /// `Conflict` when something read was written, or when that is not known any more.
     pub fn check(&self, reads: &Reads, began: Seq, after: Seq) -> Result<()> {
-        if began < self.forgotten {
+        if self.has_forgotten(began) {
             let reason = "more was written since it began than is kept".to_owned();
             return Err(Error::Conflict { reason });
         }

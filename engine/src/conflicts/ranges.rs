@@ -8,7 +8,11 @@ use crate::scan::bounds::Bounds;
 /// A set of keys: disjoint ranges by their first key, each with the first key behind it (`None`:
 /// open). The empty key comes before all others, so it stands for "from the first".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeyRanges(BTreeMap<Vec<u8>, Option<Vec<u8>>>);
+pub struct KeyRanges {
+    by_start: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Bytes of the keys that stand for them.
+    bytes: usize,
+}
 
 impl KeyRanges {
     /// Adds the keys within `bounds`.
@@ -25,7 +29,7 @@ impl KeyRanges {
             lower = start.to_vec();
         }
         // Every range that begins inside, or where this one ends.
-        while let Some((start, end)) = self.0.range(lower.clone()..).next()
+        while let Some((start, end)) = self.by_start.range(lower.clone()..).next()
             && upper.as_ref().is_none_or(|upper| *start <= *upper)
         {
             let (start, end) = (start.clone(), end.clone());
@@ -33,9 +37,30 @@ impl KeyRanges {
                 (Some(a), Some(b)) => Some(a.max(b)),
                 _ => None,
             };
-            self.0.remove(&start);
+            self.remove(&start);
         }
-        self.0.insert(lower, upper);
+        self.bytes += lower.len() + upper.as_ref().map_or(0, Vec::len);
+        self.by_start.insert(lower, upper);
+    }
+
+    fn remove(&mut self, start: &[u8]) {
+        if let Some(end) = self.by_start.remove(start) {
+            self.bytes -= start.len() + end.map_or(0, |end| end.len());
+        }
+    }
+
+    /// How many ranges there are, and the bytes of the keys that stand for them.
+    pub fn size(&self) -> (usize, usize) {
+        (self.by_start.len(), self.bytes)
+    }
+
+    /// Makes one range of all, from the first key to the end of the last.
+    pub fn join(&mut self) {
+        let first = self.by_start.first_key_value().map(|(start, _)| start.clone());
+        let last = self.by_start.last_key_value().map(|(_, end)| end.clone());
+        if let (Some(lower), Some(upper)) = (first, last) {
+            self.insert(Bounds { lower: Some(lower), upper });
+        }
     }
 
     /// Whether `key` is in the set.
@@ -51,22 +76,23 @@ impl KeyRanges {
     /// Whether a key from `start` to before `end` is in the set.
     pub fn overlaps(&self, start: &[u8], end: &[u8]) -> bool {
         let inside = (Bound::Included(start), Bound::Excluded(end));
-        start < end && (self.contains(start) || self.0.range::<[u8], _>(inside).next().is_some())
+        start < end
+            && (self.contains(start) || self.by_start.range::<[u8], _>(inside).next().is_some())
     }
 
     /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_start.is_empty()
     }
 
     /// The ranges in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], Option<&[u8]>)> {
-        self.0.iter().map(|(start, end)| (&**start, end.as_deref()))
+        self.by_start.iter().map(|(start, end)| (&**start, end.as_deref()))
     }
 
     fn at_or_before(&self, key: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
         let before = (Bound::Unbounded, Bound::Included(key));
-        let (start, end) = self.0.range::<[u8], _>(before).next_back()?;
+        let (start, end) = self.by_start.range::<[u8], _>(before).next_back()?;
         Some((start, end.as_deref()))
     }
 }
@@ -103,6 +129,8 @@ mod tests {
                 }
             }
             let all: Vec<_> = set.iter().collect();
+            let bytes = all.iter().map(|(start, end)| start.len() + end.map_or(0, <[u8]>::len));
+            prop_assert_eq!(set.size(), (all.len(), bytes.sum()));
             for pair in all.windows(2) {
                 prop_assert!(pair[0].1.is_some_and(|end| end < pair[1].0), "they do not touch");
             }

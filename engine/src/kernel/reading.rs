@@ -161,6 +161,7 @@ impl Kernel {
             flushes_running: self.schedule.lock().flushing() as u64,
             cache_capacity_bytes: self.runtime.all().cache_bytes,
             read_only: self.failure.get().map(|cause| Error::clone(cause)),
+            transactions: self.transaction_metrics(),
             ..StoreMetrics::new(self.wal_metrics.read(), self.cache.stats())
         };
         self.counters.read(&mut metrics);

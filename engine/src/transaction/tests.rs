@@ -156,6 +156,41 @@ fn what_was_read_and_then_written_by_others_conflicts() {
     }
 }
 
+#[test]
+fn what_becomes_of_transactions_is_counted_and_what_they_read_is_charged() {
+    let (store, a) = open();
+    let held = || store.options().budget.held_bytes(crate::budget::Share::Memtables);
+    let before = held();
+    let mut transactions: Vec<_> = (0..4).map(|_| store.transaction().unwrap()).collect();
+    assert_eq!(store.metrics().transactions.open, 4);
+    assert!(get(&transactions[0], a, "k").is_none());
+    assert!(held() > before, "a key that was read is charged");
+    for transaction in &mut transactions[..2] {
+        transaction.put(a, b"out", b"1").unwrap();
+    }
+    put(&store, a, "k", "1");
+    let fates: Vec<_> = transactions.drain(..3).map(commit).collect();
+    assert_eq!(fates, [false, true, true]);
+    drop(transactions);
+    let counted = store.metrics().transactions;
+    assert_eq!((counted.open, counted.begun, counted.committed), (0, 4, 2));
+    assert_eq!(counted.conflicts, [("written", 1), ("forgotten", 0)]);
+    store.flush(None).unwrap();
+    assert_eq!(held(), 0, "all is given back");
+
+    store.set_options(|options| options.transaction_history_bytes = 1).unwrap();
+    let late = store.transaction().unwrap();
+    get(&late, a, "k");
+    let large = "x".repeat(40 << 10);
+    ["b", "c", "d", "e"].iter().for_each(|key| put(&store, a, key, &large));
+    let keys: Vec<_> = (0..4000).map(|at| format!("key{at:030}")).collect();
+    keys.iter().for_each(|key| put(&store, a, key, ""));
+    let mut late = late;
+    late.put(a, b"out", b"2").unwrap();
+    assert!(!commit(late));
+    assert_eq!(store.metrics().transactions.conflicts, [("written", 1), ("forgotten", 1)]);
+}
+
 fn walking(transaction: &Transaction, keyspace: KeyspaceId) -> TransactionIterator<'_> {
     let options = ScanOptions { bounds: Bounds::prefix(b"k"), ..ScanOptions::default() };
     transaction.scan(keyspace, options).unwrap()
