@@ -6,6 +6,7 @@ mod replay;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use firndb::engine::Result;
@@ -19,11 +20,13 @@ use serde_json::{Value, json};
 use crate::cli::Exit;
 use crate::client::{ServerArgs, get_json};
 use crate::offline::{Folder, FolderArgs, refused};
-use crate::output::{Answer, OutputArgs, Rows, size};
+use crate::output::{Answer, OutputArgs, Rows, Stream, size};
 use crate::status;
 
 /// Size at which a compaction cuts its outputs, as the server has it.
 const TABLE_BYTES_MAX: u64 = 64 << 20;
+/// Time between two looks at the journal of a server.
+const FOLLOW_LOOK: Duration = Duration::from_millis(500);
 /// Steps of a simulation unless asked otherwise.
 const STEPS: usize = 32;
 
@@ -94,6 +97,9 @@ pub struct EventsArgs {
     /// Only those behind this one.
     #[arg(long, default_value_t = 0)]
     since: u64,
+    /// Go on with what happens next, until the server ends.
+    #[arg(long, conflicts_with = "dir")]
+    follow: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -295,7 +301,22 @@ fn in_words(shape: &Shape) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
+/// Prints events as they come.
+fn follow(args: &EventsArgs) -> std::result::Result<(), Exit> {
+    let (mut since, mut stream) = (args.since, Stream::default());
+    loop {
+        let path = format!("/api/v1/status/events?since={since}");
+        let document = get_json(&args.source.server, &path)?;
+        stream.print(&Rows::of_json(&document["events"], &EVENTS), &args.output);
+        since = document["next"].as_u64().unwrap_or(since);
+        std::thread::park_timeout(FOLLOW_LOOK);
+    }
+}
+
 fn events(args: &EventsArgs) -> std::result::Result<(), Exit> {
+    if args.follow {
+        return follow(args);
+    }
     let document = match args.source.folder() {
         None => {
             let path = format!("/api/v1/status/events?since={}", args.since);

@@ -7,6 +7,7 @@
 pub mod find;
 pub mod manifest;
 pub mod repair;
+mod space;
 pub mod sst;
 pub mod wal;
 

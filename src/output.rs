@@ -170,12 +170,19 @@ impl Rows {
 
     /// Aligned columns: text to the left, numbers to the right.
     fn table(&self, is_raw: bool) -> String {
+        self.table_in(&mut Vec::new(), is_raw)
+    }
+
+    /// As [`Rows::table`], with columns of at least `widths`, which grow to those that were needed.
+    fn table_in(&self, widths: &mut Vec<usize>, is_raw: bool) -> String {
         let heads = self.columns.iter().map(|name| name.replace('_', " ").to_uppercase());
         let mut lines: Vec<Vec<String>> = vec![heads.collect()];
         lines.extend(self.rows.iter().map(|row| row.iter().map(|c| c.text(is_raw)).collect()));
         let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max();
-        let widths: Vec<_> =
-            (0..self.columns.len()).map(|at| width(at).unwrap_or_default()).collect();
+        widths.resize(self.columns.len(), 0);
+        for (at, least) in widths.iter_mut().enumerate() {
+            *least = (*least).max(width(at).unwrap_or_default());
+        }
         let is_left = |at: usize| self.rows.iter().any(|row| row[at].is_text());
         let mut out = String::new();
         for line in &lines {
@@ -229,6 +236,33 @@ impl Rows {
             out += &format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
         }
         out
+    }
+}
+
+/// Rows that come in time: what stands above them is printed once.
+#[derive(Debug, Default)]
+pub struct Stream {
+    widths: Vec<usize>,
+    is_begun: bool,
+}
+
+impl Stream {
+    /// Prints more rows as asked; a JSON document has no end here, so that it is one a row.
+    pub fn print(&mut self, rows: &Rows, args: &OutputArgs) {
+        print_lines(&self.render(rows, args.form(), args.raw));
+    }
+
+    fn render(&mut self, rows: &Rows, form: Form, is_raw: bool) -> String {
+        let (text, heads) = match form {
+            Form::Json | Form::Ndjson => {
+                (rows.objects().iter().map(|row| format!("{row}\n")).collect(), 0)
+            }
+            Form::Csv => (rows.csv(), 1),
+            Form::Md => (rows.markdown(is_raw), 2),
+            Form::Table => (rows.table_in(&mut self.widths, is_raw), 1),
+        };
+        let skipped = if std::mem::replace(&mut self.is_begun, true) { heads } else { 0 };
+        text.split_inclusive('\n').skip(skipped).collect()
     }
 }
 
@@ -414,6 +448,27 @@ mod tests {
         for (number, text) in cases {
             assert_eq!(grouped(number), text);
         }
+    }
+
+    #[test]
+    fn rows_that_come_later_stand_under_the_same_heads() {
+        let rows = |name: &str, count: u64| {
+            let mut rows = Rows::new(&["name", "count"]);
+            rows.push(vec![name.into(), Cell::Count(count)]);
+            rows
+        };
+        let mut stream = Stream::default();
+        let first = stream.render(&rows("first", 1), Form::Table, false);
+        assert_eq!(first, "NAME   COUNT\nfirst      1\n");
+        assert_eq!(stream.render(&rows("b", 22), Form::Table, false), "b         22\n");
+        assert_eq!(stream.render(&Rows::new(&["name", "count"]), Form::Table, false), "");
+        let mut stream = Stream::default();
+        assert_eq!(stream.render(&rows("a", 1), Form::Csv, false), "name,count\na,1\n");
+        assert_eq!(stream.render(&rows("b", 2), Form::Csv, false), "b,2\n");
+        assert_eq!(
+            stream.render(&rows("b", 2), Form::Json, false),
+            "{\"count\":2,\"name\":\"b\"}\n"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `firndb lsm html`: a page that replays the edits of a manifest. It is one file and asks no other
 //! host for anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -43,9 +43,8 @@ pub fn run(args: &HtmlArgs) -> Result<(), Exit> {
                     names.insert(*id, name.to_string());
                 }
                 Change::AddTable(id, place, table) => {
-                    let of: &mut BTreeSet<Vec<u8>> = keys.entry(*id).or_default();
-                    of.insert(table.smallest.to_vec());
-                    of.insert(table.largest.to_vec());
+                    let of: &mut Borders = keys.entry(*id).or_default();
+                    of.add(&table.smallest, &table.largest);
                     added.push((*id, *place, table.clone()));
                 }
                 Change::RemoveTable(_, number) => removed.push(number.0),
@@ -54,12 +53,9 @@ pub fn run(args: &HtmlArgs) -> Result<(), Exit> {
         }
         edits.push((view.edit.unix_ns, view.edit.reason.clone(), added, removed));
     })?;
-    let keys: BTreeMap<_, Vec<Vec<u8>>> =
-        keys.into_iter().map(|(id, keys)| (id, keys.into_iter().collect())).collect();
-    // Where a key lies between all that are borders of tables of its keyspace.
+    let scales: BTreeMap<KeyspaceId, _> = keys.iter().map(|(id, of)| (*id, of.scale())).collect();
     let place = |id: KeyspaceId, key: &[u8]| -> f64 {
-        let Some(of) = keys.get(&id) else { return 0.0 };
-        of.partition_point(|other| **other < *key) as f64 / (of.len().max(2) - 1) as f64
+        scales.get(&id).and_then(|scale| scale.get(key)).copied().unwrap_or_default()
     };
     let edits: Vec<Value> = edits
         .iter()
@@ -87,6 +83,44 @@ pub fn run(args: &HtmlArgs) -> Result<(), Exit> {
     Ok(())
 }
 
+/// First and last keys of the tables of a keyspace.
+#[derive(Debug, Default)]
+struct Borders(BTreeMap<Vec<u8>, Border>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Border {
+    is_first: bool,
+    is_last: bool,
+}
+
+/// How wide the room is between the last key of a table and the first one of the next; all other
+/// rooms between two borders are one wide.
+const GAP: f64 = 0.03;
+
+impl Borders {
+    fn add(&mut self, smallest: &[u8], largest: &[u8]) {
+        self.0.entry(smallest.to_vec()).or_default().is_first = true;
+        self.0.entry(largest.to_vec()).or_default().is_last = true;
+    }
+
+    /// Where each lies, from 0 to 1. Keys are not numbers: their order is shown, not their distance,
+    /// but tables that follow each other are shown side by side.
+    fn scale(&self) -> BTreeMap<&[u8], f64> {
+        let (mut at, mut before) = (0.0, None);
+        let mut scale = BTreeMap::new();
+        for (key, border) in &self.0 {
+            at += match before.replace(*border) {
+                None => 0.0,
+                Some(Border { is_first: false, .. }) if !border.is_last => GAP,
+                Some(_) => 1.0,
+            };
+            scale.insert(&**key, at);
+        }
+        scale.values_mut().for_each(|place| *place /= f64::max(at, GAP));
+        scale
+    }
+}
+
 fn write(args: &HtmlArgs, folder: &crate::offline::Folder, page: &str) -> Result<(), Exit> {
     let path = &args.output;
     if path.exists() {
@@ -98,4 +132,26 @@ fn write(args: &HtmlArgs, folder: &crate::offline::Folder, page: &str) -> Result
         write_all_at(&*file, page.as_bytes(), 0).map_err(|e| Error::io(path, "write", e))
     });
     written.map_err(|error| refused("cannot write the page", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_follow_each_other_lie_side_by_side() {
+        let mut borders = Borders::default();
+        for (smallest, largest) in [("a", "c"), ("d", "f"), ("g", "g"), ("b", "z")] {
+            borders.add(smallest.as_bytes(), largest.as_bytes());
+        }
+        let scale = borders.scale();
+        let at = |key: &str| scale[key.as_bytes()];
+        assert_eq!((at("a"), at("z")), (0.0, 1.0));
+        let keys = ["a", "b", "c", "d", "f", "g", "z"].map(at);
+        assert!(keys.is_sorted(), "{keys:?}");
+        assert!(at("d") - at("c") < 0.05 && at("c") - at("b") > 0.15, "{keys:?}");
+        let mut one = Borders::default();
+        one.add(b"k", b"k");
+        assert_eq!(one.scale()[&b"k"[..]], 0.0);
+    }
 }

@@ -1,4 +1,5 @@
-//! `firndb sst`: what table files say of themselves, what they hold, and whether they are whole.
+//! `firndb sst`: what table files say of themselves, what they hold, whether they are whole, and
+//! what they take.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use firndb::engine::table::{Table, TableBlock};
 
 use super::find::{kind_name, value_text};
 use super::refused;
+use super::space::{self, SpaceArgs};
 use crate::cli::{Exit, complain};
 use crate::output::{Answer, Cell, OutputArgs, Rows, bytes_of};
 
@@ -33,6 +35,10 @@ pub enum SstCommand {
     ///
     /// Example: firndb sst check /var/lib/firndb/*.tbl
     Check(FilesArgs),
+    /// Print what the tables of a data directory take, for what, and how much of it is dead.
+    ///
+    /// Example: firndb sst space /var/lib/firndb --by keyspace
+    Space(SpaceArgs),
 }
 
 /// Which files.
@@ -73,6 +79,7 @@ pub fn run(command: &SstCommand) -> Exit {
         SstCommand::Info(args) => info(args),
         SstCommand::Dump(args) => dump(args),
         SstCommand::Check(args) => check(args),
+        SstCommand::Space(args) => space::run(args).err().unwrap_or(Exit::Done),
     }
 }
 

@@ -1,6 +1,10 @@
 //! `firndb lsm`: a server and its folder tell the same of the levels; what is due is what the
 //! engine then does; the replay of the edits ends at the tables that are there.
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 
 use super::commands::{firndb, outcome, path};
@@ -133,4 +137,78 @@ fn the_replay_ends_at_the_tables_that_are_there() {
         state["tables"].as_array().expect("tables").iter().map(|t| t["bytes"].as_u64()).collect();
     assert_eq!(tables.len(), there.len());
     assert_eq!(tables.into_values().sum::<Option<u64>>(), there.into_iter().sum());
+}
+
+#[test]
+fn events_are_followed_until_the_server_ends() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    batch(&server, 0);
+    let args = ["lsm", "events", "--follow", "--format", "ndjson", "--url", server.url()];
+    let mut follower = Command::new(env!("CARGO_BIN_EXE_firndb"))
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the command starts");
+    let mut lines = BufReader::new(follower.stdout.take().expect("stdout is a pipe")).lines();
+    let mut flush_of_box = || loop {
+        let line = lines.next().expect("it goes on").expect("a line");
+        let event: Value = serde_json::from_str(&line).expect("JSON");
+        if event["type"] == "flush" && event["keyspace"] == "kv/box" {
+            return event["id"].as_u64().expect("a number");
+        }
+    };
+    let first = flush_of_box();
+    batch(&server, 1);
+    assert!(flush_of_box() > first, "an event that came later, and none twice");
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(follower.wait().expect("it ends").code(), Some(4));
+    let (code, ..) = outcome(&firndb(&["lsm", "events", path(dir.path()), "--follow"], ""));
+    assert_eq!(code, Some(2), "a folder has no events to come");
+}
+
+/// Bytes of all tables of a folder.
+#[expect(clippy::disallowed_methods, reason = "looks at the files of this test")]
+fn table_bytes(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).expect("the folder can be listed");
+    let tables = entries.map(|entry| entry.expect("an entry"));
+    let tables = tables.filter(|file| file.file_name().to_string_lossy().ends_with(".tbl"));
+    tables.map(|file| file.metadata().expect("its size").len()).sum()
+}
+
+#[test]
+fn the_space_of_tables_adds_up_and_what_lies_over_others_is_dead() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = path(dir.path());
+    let server = Server::start(dir.path(), &[]);
+    (0..3).for_each(|round| batch(&server, round));
+    assert_eq!(server.stop(), Some(0));
+    let whole = table_bytes(dir.path());
+    for by in ["keyspace", "level", "table"] {
+        let space = json(&["sst", "space", at, "--by", by]);
+        let rows = space["space"].as_array().expect("rows");
+        let number = |row: &Value, name: &str| row[name].as_u64().expect("a number");
+        let (total, parts) = rows.split_last().expect("a total");
+        assert_eq!((&total["keyspace"], number(total, "file_bytes")), (&"total".into(), whole));
+        for column in ["tables", "entries", "file_bytes", "data_bytes", "dead_bytes"] {
+            let sum: u64 = parts.iter().map(|row| number(row, column)).sum();
+            assert_eq!(sum, number(total, column), "{by} {column}: {space}");
+        }
+        let of_box: Vec<_> = parts.iter().filter(|row| row["keyspace"] == "kv/box").collect();
+        assert_eq!(of_box.len(), if by == "table" { 3 } else { 1 }, "{space}");
+        for row in of_box {
+            let named = ["data_bytes", "body_bytes", "index_bytes", "filter_bytes"];
+            let named: u64 = named.map(|name| number(row, name)).iter().sum();
+            let file = number(row, "file_bytes");
+            assert!(named < file && named * 10 > file * 9, "the rest is small: {row}");
+        }
+    }
+    // Three runs over the same keys: the oldest is live.
+    let tables = json(&["sst", "space", at, "--by", "table", "--keyspace", "kv/box"]);
+    let rows = tables["space"].as_array().expect("rows");
+    let dead = rows[..3].iter().filter(|row| row["dead_bytes"] == row["file_bytes"]).count();
+    let live = rows[..3].iter().filter(|row| row["dead_bytes"] == 0).count();
+    assert_eq!((dead, live), (2, 1), "{tables}");
 }
