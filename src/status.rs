@@ -83,6 +83,7 @@ pub fn of_store(metrics: &StoreMetrics, jobs: &[JobInfo], is_paused: bool, now_n
     let (levels, classes) = levels(classes);
     let flushed = metrics.flush_bytes;
     let compacted: u64 = metrics.compactions.iter().map(|(_, sum)| sum.written_bytes).sum();
+    let whole = metrics.amplification();
     json!({
         "levels": levels,
         "classes": classes,
@@ -99,7 +100,15 @@ pub fn of_store(metrics: &StoreMetrics, jobs: &[JobInfo], is_paused: bool, now_n
         "snapshots": metrics.snapshots,
         "flushed_bytes": flushed,
         "compacted_bytes": compacted,
+        "user_bytes": whole.user_bytes,
         "write_amplification": (flushed > 0).then(|| (flushed + compacted) as f64 / flushed as f64),
+        "space_amplification": whole.space(),
+        "filters": {
+            "negative": metrics.cache.filter_negative,
+            "true_positive": metrics.cache.filter_true_positive,
+            "false_positive": metrics.cache.filter_false_positive,
+        },
+        "index_and_filter_bytes": metrics.cache.pinned_bytes,
         "stalls": metrics.stalls,
         "stall_seconds": metrics.stall_ns as f64 / 1e9,
         "delays": metrics.delays,

@@ -4,8 +4,9 @@
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::BenchArgs;
-use super::run::{KINDS, Measured};
+use super::operations::KINDS;
+use super::run::Measured;
+use super::{BenchArgs, Mode, Workload};
 use crate::cli::{Exit, complain};
 use crate::config::value;
 use crate::output::{Answer, Cell, Rows, grouped, size};
@@ -93,8 +94,19 @@ pub fn print(
 
 /// A row for each kind of operation, and one for all.
 fn latencies(measured: &Measured, all: &Histogram<u64>) -> Answer {
-    let columns =
-        ["kind", "ops", "ops/s", "entries", "p50", "p95", "p99", "p99.9", "max", "errors"];
+    let columns = [
+        "kind",
+        "ops",
+        "ops/s",
+        "entries",
+        "entries/s",
+        "p50",
+        "p95",
+        "p99",
+        "p99.9",
+        "max",
+        "errors",
+    ];
     let mut rows = Rows::new(&columns);
     let mut figures = Vec::new();
     let mut add = |name: &str, of: &Histogram<u64>, entries: u64, errors: u64| {
@@ -132,13 +144,21 @@ fn describe(args: &BenchArgs) -> String {
         0 => "as fast as it goes".to_owned(),
         rate => format!("open loop at {} ops/s", grouped(rate)),
     };
-    let (mode, keys) = (args.mode.name(), grouped(args.keys));
-    let (connections, bytes) = (args.connections, args.data_size);
+    let (keys, connections) = (grouped(args.keys), args.connections);
+    let mode = match args.mode() {
+        Mode::Scan => format!("scans of {}", grouped(args.scan_entries as u64)),
+        mode => mode.name().to_owned(),
+    };
+    let what = match args.workload {
+        Workload::Kv => format!("{mode}, {} B values, {keys} keys", args.data_size),
+        _ => format!("{mode} of lines with {} fields, {keys} series", args.fields),
+    };
+    let batch = match args.batch {
+        1 => String::new(),
+        batch => format!(", batches of {batch}"),
+    };
     let (distribution, seed) = (args.distribution.name(), args.seed);
-    format!(
-        "{mode}, {connections} connections, {bytes} B values, {keys} keys {distribution}, \
-         seed {seed}, {rate}"
-    )
+    format!("{what} {distribution}{batch}, {connections} connections, seed {seed}, {rate}")
 }
 
 fn seconds(ns: u64) -> f64 {
@@ -173,6 +193,7 @@ fn row(name: &str, of: &Histogram<u64>, entries: u64, errors: u64, ns: u64) -> V
         Cell::Count(of.len()),
         Cell::Count(rate(of.len(), ns)),
         Cell::Count(entries),
+        Cell::Count(rate(entries, ns)),
     ];
     row.extend(QUANTILES.iter().map(|(_, q)| Cell::Text(time(of.value_at_quantile(*q)))));
     row.push(Cell::Count(errors));
@@ -185,6 +206,7 @@ fn figure(name: &str, of: &Histogram<u64>, entries: u64, errors: u64, ns: u64) -
         "ops": of.len(),
         "ops_per_second": of.len() as f64 / seconds(ns.max(1)),
         "entries": entries,
+        "entries_per_second": entries as f64 / seconds(ns.max(1)),
         "errors": errors,
         "mean_seconds": of.mean() / 1e9,
     });
@@ -194,32 +216,52 @@ fn figure(name: &str, of: &Histogram<u64>, entries: u64, errors: u64, ns: u64) -
     figure
 }
 
-/// What the store did between two of its states.
+/// What the store did between two of its states, and what it is now.
 fn change(before: &Value, after: &Value) -> Value {
     let number = |of: &Value, name: &str| of[name].as_f64().unwrap_or_default();
     let grown = |name: &str| number(after, name) - number(before, name);
     let (flushed, compacted) = (grown("flushed_bytes"), grown("compacted_bytes"));
+    let user = grown("user_bytes");
+    let filter = |name: &str| number(&after["filters"], name) - number(&before["filters"], name);
+    let (spared, passed) = (filter("negative"), filter("false_positive"));
+    let absent = spared + passed;
     json!({
         "flushed_bytes": flushed as u64,
         "compacted_bytes": compacted as u64,
-        "write_amplification": (flushed > 0.0).then(|| (flushed + compacted) / flushed),
+        "user_bytes": user as u64,
+        "write_amplification": (user > 0.0).then(|| (flushed + compacted) / user),
+        "space_amplification": after["space_amplification"],
         "stalls": grown("stalls") as u64,
         "stall_seconds": grown("stall_seconds"),
         "delay_seconds": grown("delay_seconds"),
+        "filter_spared_reads": spared as u64,
+        "filter_spared_ratio": (absent > 0.0).then(|| spared / absent),
+        "index_and_filter_bytes": after["index_and_filter_bytes"],
+        "resident_bytes": after["resident_bytes"],
     })
 }
 
 fn words(store: &Value) -> String {
-    let bytes = |name: &str| size(store[name].as_u64().unwrap_or_default());
-    let stalled = store["stall_seconds"].as_f64().unwrap_or_default();
-    let amplification = store["write_amplification"].as_f64();
-    let amplification = amplification.map(|a| format!(", write amplification {a:.2}"));
-    format!(
-        "store: flushed {}, compacted {}, {stalled:.2} s stalled{}",
-        bytes("flushed_bytes"),
-        bytes("compacted_bytes"),
-        amplification.unwrap_or_default()
-    )
+    let bytes = |name: &str| store[name].as_u64().map(size);
+    let ratio = |name: &str| store[name].as_f64();
+    let known = |name: &str| bytes(name).unwrap_or_default();
+    let mut words = format!(
+        "store: flushed {}, compacted {}, {:.2} s stalled",
+        known("flushed_bytes"),
+        known("compacted_bytes"),
+        ratio("stall_seconds").unwrap_or_default()
+    );
+    let more = [
+        ratio("write_amplification").map(|of| format!(", write amplification {of:.2}")),
+        ratio("space_amplification").map(|of| format!(", space amplification {of:.2}")),
+        ratio("filter_spared_ratio").map(|of| {
+            format!("\nfilters spared {:.2} % of the reads of tables without the key", of * 100.0)
+        }),
+        bytes("index_and_filter_bytes").map(|of| format!("\nmemory: indexes and filters {of}")),
+        bytes("resident_bytes").map(|of| format!(", process {of}")),
+    ];
+    more.into_iter().flatten().for_each(|word| words += &word);
+    words
 }
 
 #[cfg(test)]

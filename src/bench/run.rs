@@ -11,23 +11,22 @@ use std::time::Duration;
 
 use firndb::engine::clock::Clock;
 use hdrhistogram::Histogram;
-use indicatif::{ProgressBar, ProgressStyle};
 
-use super::keys::{Dice, Keys};
+use super::BenchArgs;
+use super::keys::Keys;
+use super::operations::{Done, KINDS, WRITE};
+use super::points::Points;
+use super::progress;
 use super::target::Target;
-use super::{BenchArgs, Mode, Progress};
-use crate::cli::complain;
 
-const SECOND_NS: u64 = 1_000_000_000;
-/// Time between two looks at the progress.
-const LOOK: Duration = Duration::from_millis(200);
-/// Looks between two plain lines: five seconds.
-const LOOKS_PER_LINE: u32 = 25;
+/// A second.
+pub const SECOND_NS: u64 = 1_000_000_000;
 /// Puts in one batch while keys are loaded.
 const PRELOAD_BATCH: u64 = 500;
-
-/// Operations, in the order of the report.
-pub const KINDS: [&str; 3] = ["read", "write", "scan"];
+/// Lines in one request while series are loaded.
+const PRELOAD_LINES: u64 = 5000;
+/// Time between two looks whether compactions are done.
+const SETTLE_LOOK: Duration = Duration::from_millis(50);
 
 /// What one connection, or all of them, met.
 #[derive(Debug)]
@@ -86,26 +85,21 @@ impl Measured {
 
 /// The load.
 pub struct Load<'a> {
-    args: &'a BenchArgs,
-    target: &'a dyn Target,
-    clock: Arc<dyn Clock>,
-    keys: Keys,
+    pub(super) args: &'a BenchArgs,
+    pub(super) target: &'a dyn Target,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) keys: Keys,
+    /// What is written and asked in place of keys and values, if it is.
+    pub(super) points: Option<Points>,
     /// Number of the next operation.
     next: AtomicU64,
-    /// Keys written so far, for the distribution `latest`.
-    newest: AtomicU64,
+    /// Keys or lines written so far.
+    pub(super) newest: AtomicU64,
     /// Bits of the keys whose write was acknowledged.
     acknowledged: Vec<AtomicU64>,
-    done: AtomicU64,
-    errors: AtomicU64,
-    is_over: AtomicBool,
-}
-
-/// What one operation came to.
-struct Done {
-    kind: usize,
-    entries: u64,
-    outcome: Result<Option<u64>, String>,
+    pub(super) done: AtomicU64,
+    pub(super) errors: AtomicU64,
+    pub(super) is_over: AtomicBool,
 }
 
 impl<'a> Load<'a> {
@@ -117,6 +111,7 @@ impl<'a> Load<'a> {
             target,
             clock,
             keys: Keys::new(args.keys, args.distribution),
+            points: args.points(),
             next: AtomicU64::new(0),
             newest: AtomicU64::new(0),
             acknowledged: (0..words).map(|_| AtomicU64::new(0)).collect(),
@@ -126,18 +121,41 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Writes every key once, if that is asked for.
+    /// Writes every key once, or an hour of every series, if that is asked for.
     pub fn preload(&self) -> Result<(), String> {
+        if !self.args.preload {
+            return Ok(());
+        }
+        let points = self.points.as_ref();
+        let (count, step) = match points {
+            None => (self.args.keys, PRELOAD_BATCH),
+            Some(points) => (points.hour(), PRELOAD_LINES),
+        };
         let mut from = 0;
-        while self.args.preload && from < self.args.keys {
-            let upto = (from + PRELOAD_BATCH).min(self.args.keys);
-            let pairs: Vec<_> = (from..upto).map(|key| self.pair(key)).collect();
-            self.target.put(&pairs)?;
-            (from..upto).for_each(|key| self.acknowledge(key));
+        while from < count {
+            let upto = (from + step).min(count);
+            if let Some(points) = points {
+                let lines = points.lines((from..upto).map(|line| (line, line % self.args.keys)));
+                self.target.lines(lines)?;
+            } else {
+                let pairs: Vec<_> = (from..upto).map(|key| self.pair(key)).collect();
+                self.target.put(&pairs)?;
+                (from..upto).for_each(|key| self.acknowledge(key));
+            }
             from = upto;
         }
-        self.newest.store(from, Ordering::Relaxed);
+        self.newest.store(count, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Waits until no compaction runs or is due, if that is asked for.
+    pub fn settle(&self) {
+        let is_busy = |status: serde_json::Value| {
+            status["jobs"].as_array().is_some_and(|jobs| !jobs.is_empty())
+        };
+        while self.args.settle && self.target.status().is_some_and(is_busy) {
+            std::thread::park_timeout(SETTLE_LOOK);
+        }
     }
 
     /// Runs the load.
@@ -145,7 +163,7 @@ impl<'a> Load<'a> {
         let start_ns = self.clock.monotonic_ns();
         let mut all = Measured::new();
         std::thread::scope(|scope| {
-            let teller = scope.spawn(|| self.tell(start_ns));
+            let teller = scope.spawn(|| progress::tell(self, start_ns));
             let work = || self.work(start_ns);
             let workers: Vec<_> = (0..self.args.connections).map(|_| scope.spawn(work)).collect();
             for worker in workers {
@@ -217,9 +235,9 @@ impl<'a> Load<'a> {
                 let _ = measured.latencies[kind].record(ns.max(1));
                 measured.entries[kind] += entries;
                 measured.absent += u64::from(bytes.is_none());
-                let sum =
-                    if kind == 1 { &mut measured.written_bytes } else { &mut measured.read_bytes };
-                *sum += bytes.unwrap_or(0);
+                let is_write = kind == WRITE;
+                let Measured { written_bytes, read_bytes, .. } = measured;
+                *(if is_write { written_bytes } else { read_bytes }) += bytes.unwrap_or(0);
                 let slowest = measured.slowest.entry(second).or_default();
                 *slowest = (*slowest).max(ns);
             }
@@ -231,58 +249,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn operation(&self, operation: u64) -> Done {
-        let mut dice = Dice::of(self.args.seed, operation);
-        let kind = match self.args.mode {
-            Mode::Reads => 0,
-            Mode::Writes => 1,
-            Mode::Scan => 2,
-            Mode::Mixed => usize::from(dice.part() >= self.args.read_ratio),
-        };
-        let newest = self.newest.load(Ordering::Relaxed);
-        let batch = self.args.batch as u64;
-        let outcome = match kind {
-            0 => {
-                let key = key_text(self.keys.read(operation, newest, &mut dice));
-                let value = self.target.get(&key);
-                value.map(|value| value.map(|value| value.len() as u64))
-            }
-            1 => {
-                let base = match self.args.mode {
-                    Mode::Writes | Mode::Mixed => self.newest.fetch_add(batch, Ordering::Relaxed),
-                    _ => newest,
-                };
-                let key = |n| self.keys.written(operation * batch + n, base + n, &mut dice);
-                let keys: Vec<u64> = (0..batch).map(key).collect();
-                let pairs: Vec<_> = keys.iter().map(|key| self.pair(*key)).collect();
-                let bytes = pairs.iter().map(|(_, value)| value.len() as u64).sum();
-                let put = self.target.put(&pairs);
-                put.map(|()| {
-                    keys.iter().for_each(|key| self.acknowledge(*key));
-                    Some(bytes)
-                })
-            }
-            _ => {
-                let key = key_text(self.keys.read(operation, newest, &mut dice));
-                self.target.scan(&key).map(Some)
-            }
-        };
-        Done { kind, entries: if kind == 1 { batch } else { 1 }, outcome }
-    }
-
-    /// A key and its value: the key again, then bytes that do not compress.
-    fn pair(&self, key: u64) -> (String, Vec<u8>) {
-        let text = key_text(key);
-        let mut value = text.clone().into_bytes();
-        let mut dice = Dice::of(self.args.seed, key);
-        while value.len() < self.args.data_size as usize {
-            value.extend_from_slice(&dice.next().to_le_bytes());
-        }
-        value.truncate(self.args.data_size as usize);
-        (text, value)
-    }
-
-    fn acknowledge(&self, key: u64) {
+    pub(super) fn acknowledge(&self, key: u64) {
         if let Some(word) = self.acknowledged.get((key / 64) as usize) {
             word.fetch_or(1 << (key % 64), Ordering::Relaxed);
         }
@@ -304,45 +271,4 @@ impl<'a> Load<'a> {
         }
         (read, wrong)
     }
-
-    /// Tells how far it is until all connections are done.
-    fn tell(&self, start_ns: u64) {
-        use std::io::IsTerminal;
-        let is_bar = match self.args.progress {
-            Progress::Auto => std::io::stderr().is_terminal(),
-            Progress::Bar => true,
-            Progress::Plain | Progress::None => false,
-        };
-        let length = self.args.ops.unwrap_or((self.args.warmup + self.args.duration) / 1_000_000);
-        let bar = if is_bar { ProgressBar::new(length) } else { ProgressBar::hidden() };
-        let style = "{elapsed_precise} [{bar:32}] {percent:>3}%  {msg}  eta {eta}";
-        bar.set_style(ProgressStyle::with_template(style).expect("a template of ours"));
-        let (mut looks, mut before) = (0u32, 0);
-        while !self.is_over.load(Ordering::Acquire) {
-            std::thread::park_timeout(LOOK);
-            looks += 1;
-            let done = self.done.load(Ordering::Relaxed);
-            let errors = self.errors.load(Ordering::Relaxed);
-            let ns = self.clock.monotonic_ns().saturating_sub(start_ns).max(1);
-            let rate = (u128::from(done) * u128::from(SECOND_NS) / u128::from(ns)) as u64;
-            let position = if self.args.ops.is_some() { done } else { ns / 1_000_000 };
-            bar.set_position(position.min(length));
-            bar.set_message(format!("{rate} ops/s  errors {errors}"));
-            let is_plain = !is_bar && self.args.progress != Progress::None;
-            if is_plain && looks.is_multiple_of(LOOKS_PER_LINE) {
-                let of_line = (done - before) / 5;
-                let seconds = ns / SECOND_NS;
-                complain(&format!(
-                    "{seconds} s: {done} operations, {of_line} ops/s, {errors} errors"
-                ));
-                before = done;
-            }
-        }
-        bar.finish_and_clear();
-    }
-}
-
-/// A key as text: equal lengths, in order.
-fn key_text(key: u64) -> String {
-    format!("key{key:012}")
 }

@@ -19,13 +19,14 @@ use firndb::engine::store::{ScanOptions, Store, WriteOptions};
 use serde_json::{Value, json};
 use ureq::Agent;
 
+use super::BenchArgs;
 use crate::cli::{Exit, complain};
 use crate::client::{ServerArgs, get_json};
 use crate::offline::refused;
-use crate::status;
+use crate::{machine, status};
 
-/// Entries of a scan.
-pub const SCAN_ENTRIES: usize = 100;
+/// A value of JSON that an answer of 200 holds when its statement failed.
+const FAILED: &str = "\"error\":";
 
 /// Where the operations go.
 pub trait Target: Sync {
@@ -35,8 +36,12 @@ pub trait Target: Sync {
     fn put(&self, pairs: &[(String, Vec<u8>)]) -> Result<(), String>;
     /// The value of a key.
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, String>;
-    /// Bytes of the entries from a key on.
-    fn scan(&self, from: &str) -> Result<u64, String>;
+    /// Bytes of so many entries from a key on.
+    fn scan(&self, from: &str, entries: usize) -> Result<u64, String>;
+    /// Writes lines of line protocol, times in seconds.
+    fn lines(&self, lines: String) -> Result<(), String>;
+    /// Bytes of the answer to a question; `None` when it has no rows.
+    fn query(&self, question: &str) -> Result<Option<u64>, String>;
     /// Its state, as `/api/v1/status/lsm` tells it.
     fn status(&self) -> Option<Value>;
 }
@@ -49,10 +54,18 @@ pub struct Embedded {
     write: WriteOptions,
 }
 
+/// How a store in this process is opened.
+pub struct EmbeddedOptions {
+    /// Whether a write is acknowledged only when it is on disk.
+    pub is_synced: bool,
+    /// Memory for blocks, if not the usual.
+    pub cache_bytes: Option<u64>,
+}
+
 impl Embedded {
     /// Opens or makes the store in `dir`; one that holds more than keys and values is refused: its
     /// keyspaces want other hooks than a bench has.
-    pub fn open(dir: &Path, keyspace: &str, is_synced: bool) -> Result<Embedded, Exit> {
+    pub fn open(dir: &Path, keyspace: &str, embedded: EmbeddedOptions) -> Result<Embedded, Exit> {
         let number = manifest::current(&RealFs, dir);
         let known = number.and_then(|number| manifest::read(&RealFs, dir, number, &mut |_| {}));
         let is_foreign = |name: &str| !name.starts_with("kv/");
@@ -67,7 +80,8 @@ impl Embedded {
         }
         let fs: Arc<dyn Fs> = Arc::new(RealFs);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let options = Options::new(dir, fs, clock.clone(), Arc::new(Plain::new()));
+        let mut options = Options::new(dir, fs, clock.clone(), Arc::new(Plain::new()));
+        options.cache_bytes = embedded.cache_bytes.unwrap_or(options.cache_bytes);
         let opened = Store::open(options).and_then(|store| {
             let keyspace =
                 store.create_keyspace(&format!("kv/{keyspace}"), KeyspaceOptions::default())?;
@@ -75,7 +89,7 @@ impl Embedded {
         });
         let (store, keyspace) =
             opened.map_err(|error| refused(&format!("cannot open {}", dir.display()), &error))?;
-        let durability = if is_synced { Durability::Always } else { Durability::Os };
+        let durability = if embedded.is_synced { Durability::Always } else { Durability::Os };
         let write = WriteOptions { durability: Some(durability) };
         Ok(Embedded { store, keyspace, clock, write })
     }
@@ -99,13 +113,13 @@ impl Target for Embedded {
         value.map(|value| value.map(|value| value.to_vec())).map_err(|error| error.to_string())
     }
 
-    fn scan(&self, from: &str) -> Result<u64, String> {
+    fn scan(&self, from: &str, entries: usize) -> Result<u64, String> {
         let bounds = Bounds { lower: Some(from.as_bytes().to_vec()), ..Bounds::default() };
         let options = ScanOptions { bounds, ..ScanOptions::default() };
         let mut bytes = 0;
         let walk = || -> firndb::engine::Result<()> {
             let mut scan = self.store.scan(self.keyspace, options)?;
-            for _ in 0..SCAN_ENTRIES {
+            for _ in 0..entries {
                 if !scan.advance()? {
                     break;
                 }
@@ -117,10 +131,20 @@ impl Target for Embedded {
         Ok(bytes)
     }
 
+    fn lines(&self, _lines: String) -> Result<(), String> {
+        Err("an embedded store has no points".to_owned())
+    }
+
+    fn query(&self, _question: &str) -> Result<Option<u64>, String> {
+        Err("an embedded store has no points".to_owned())
+    }
+
     fn status(&self) -> Option<Value> {
         let (metrics, jobs) = (self.store.metrics(), self.store.jobs());
         let now_ns = self.clock.monotonic_ns();
-        Some(status::of_store(&metrics, &jobs, self.store.is_paused(), now_ns))
+        let mut status = status::of_store(&metrics, &jobs, self.store.is_paused(), now_ns);
+        status["resident_bytes"] = json!(machine::resident_bytes(&RealFs));
+        Some(status)
     }
 }
 
@@ -128,24 +152,21 @@ impl Target for Embedded {
 pub struct Http<'a> {
     server: &'a ServerArgs,
     agent: Agent,
-    keyspace: String,
+    keyspace: &'a str,
+    database: &'a str,
 }
 
 impl<'a> Http<'a> {
     /// A server that answers.
-    pub fn connect(
-        server: &'a ServerArgs,
-        keyspace: &str,
-        connections: usize,
-    ) -> Result<Http<'a>, Exit> {
+    pub fn connect(server: &'a ServerArgs, args: &'a BenchArgs) -> Result<Http<'a>, Exit> {
         get_json(server, "/api/v1/status/lsm")?;
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            .max_idle_connections(connections)
-            .max_idle_connections_per_host(connections)
+            .max_idle_connections(args.connections)
+            .max_idle_connections_per_host(args.connections)
             .build()
             .into();
-        Ok(Http { server, agent, keyspace: keyspace.to_owned() })
+        Ok(Http { server, agent, keyspace: &args.keyspace, database: &args.database })
     }
 
     fn at(&self, rest: &str) -> String {
@@ -190,10 +211,27 @@ impl Target for Http<'_> {
         body_of(self.agent.get(self.at(&format!("/{key}"))).call())
     }
 
-    fn scan(&self, from: &str) -> Result<u64, String> {
-        let path = format!("?start={from}&limit={SCAN_ENTRIES}");
+    fn scan(&self, from: &str, entries: usize) -> Result<u64, String> {
+        let path = format!("?start={from}&limit={entries}");
         let body = body_of(self.agent.get(self.at(&path)).call())?;
         Ok(body.map_or(0, |body| body.len() as u64))
+    }
+
+    fn lines(&self, lines: String) -> Result<(), String> {
+        let post = self.agent.post(self.server.at("/write"));
+        let post = post.query("db", self.database).query("precision", "s");
+        body_of(post.send(lines))?.map(drop).ok_or_else(|| "404: not found".to_owned())
+    }
+
+    fn query(&self, question: &str) -> Result<Option<u64>, String> {
+        let get = self.agent.get(self.server.at("/query"));
+        let get = get.query("db", self.database).query("q", question).query("epoch", "s");
+        let body = body_of(get.call())?.ok_or_else(|| "404: not found".to_owned())?;
+        let text = String::from_utf8_lossy(&body);
+        if text.contains(FAILED) {
+            return Err(text.trim().to_owned());
+        }
+        Ok(text.contains("\"series\":").then_some(body.len() as u64))
     }
 
     fn status(&self) -> Option<Value> {

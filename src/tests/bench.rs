@@ -103,3 +103,82 @@ fn limits_and_errors_decide_the_exit_code() {
     assert_eq!((code, err.contains("holds databases")), (Some(2), true), "{err}");
     assert_eq!(outcome(&firndb(&["bench", "--url", &url], "")).0, Some(4), "nobody listens");
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "reads the files that it made")]
+fn percentiles_are_written_for_all_and_for_each_kind() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (store, file) = (dir.path().join("store"), dir.path().join("run.hgrm"));
+    let load = ["--embedded", path(&store), "--ops", "300", "--keys", "50", "--hdr", path(&file)];
+    let (code, report, err) = bench(&[&load[..], &["--read-ratio", "0.3", "--preload"]].concat());
+    assert_eq!(code, Some(0), "{err}");
+    let total = |name: &str| -> u64 {
+        let text = std::fs::read_to_string(dir.path().join(name)).expect("the file");
+        let count = text.rsplit("Total count    =").next().expect("the last line");
+        count.trim().trim_end_matches(']').parse().expect("a number")
+    };
+    assert_eq!(total("run.hgrm"), 300);
+    for name in ["read", "write"] {
+        assert_eq!(total(&format!("run.{name}.hgrm")), kind(&report, name)["ops"], "{name}");
+    }
+}
+
+#[test]
+fn keys_that_are_not_there_are_asked_for_and_filters_spare_their_reads() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = dir.path().join("store");
+    // Values that fill memtables of the usual 64 MiB, so that there are tables.
+    let load = ["--embedded", path(&store), "--keys", "1500", "--data-size", "64KiB"];
+    let more = ["--mode", "reads", "--ops", "500", "--absent-ratio", "1", "--preload", "--settle"];
+    let (code, report, err) = bench(&[&load[..], &more].concat());
+    assert_eq!((code, &report["absent_reads"]), (Some(0), &500.into()), "{err}");
+    assert!(report["store"]["filter_spared_ratio"].as_f64() > Some(0.9), "{report}");
+    assert!(report["store"]["index_and_filter_bytes"].as_u64() > Some(0), "{report}");
+    let scans = ["--mode", "scan", "--ops", "3", "--scan-entries", "7", "--distribution", "zipf"];
+    let (_, report, _) = bench(&[&load[..], &scans].concat());
+    assert_eq!(report["read_bytes"], 3 * 7 * (15 + (64 << 10)));
+}
+
+#[test]
+fn lines_are_written_and_asked_about() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let url = server.url().to_owned();
+    let load = ["--url", &url, "--keys", "5", "--connections", "3", "--fields", "2"];
+    let lines = ["--workload", "lines", "--batch", "50", "--distribution", "sequential"];
+    let (code, report, err) = bench(&[&load[..], &lines, &["--ops", "20"]].concat());
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(kind(&report, "write")["entries"], 1000);
+    let counted = server.query("bench", "SELECT count(f1) FROM bench");
+    let count = counted.pointer("/results/0/series/0/values/0/1");
+    assert_eq!(count, Some(&1000.into()), "{counted}");
+
+    let asks = ["--workload", "query", "--ops", "30"];
+    let (code, report, err) = bench(&[&load[..], &asks].concat());
+    assert_eq!((code, &kind(&report, "query")["ops"]), (Some(0), &30.into()), "{err}");
+    assert_eq!(report["absent_reads"], 0);
+    let own = ["--question", "SELECT count(f0) FROM bench WHERE host = '{host}'", "--preload"];
+    let (code, report, err) = bench(&[&load[..], &asks, &own].concat());
+    assert_eq!((code, &report["absent_reads"]), (Some(0), &0.into()), "{err}");
+    let counted = server.query("bench", "SELECT count(f0) FROM bench");
+    let count = counted.pointer("/results/0/series/0/values/0/1");
+    assert_eq!(count, Some(&(5 * 360).into()), "an hour of each: {counted}");
+    let both = ["--workload", "lines", "--mode", "mixed", "--ops", "40"];
+    let (_, report, _) = bench(&[&load[..], &both].concat());
+    let (asked, written) = (kind(&report, "query"), kind(&report, "write"));
+    let ops = |of: &Value| of["ops"].as_u64().expect("both kinds");
+    assert_eq!(ops(asked) + ops(written), 40);
+
+    let (code, _, err) = bench(&[&load[..], &asks, &["--question", "SELECT"]].concat());
+    assert_eq!((code, err.contains("operations failed")), (Some(1), true), "{err}");
+    let store = path(dir.path());
+    for wrong in [
+        &["--url", &url, "--workload", "lines", "--mode", "scan"][..],
+        &["--url", &url, "--workload", "query", "--verify"],
+        &["--embedded", store, "--workload", "lines"],
+    ] {
+        let args = [&["bench"][..], wrong].concat();
+        assert_eq!(outcome(&firndb(&args, "")).0, Some(2), "{wrong:?}");
+    }
+    assert_eq!(server.stop(), Some(0));
+}

@@ -1,0 +1,108 @@
+//! What the operations are: a function of the seed and of their number.
+
+use std::sync::atomic::Ordering;
+
+use super::Mode;
+use super::keys::Dice;
+use super::run::Load;
+
+/// Operations, in the order of the report.
+pub const KINDS: [&str; 4] = ["read", "write", "scan", "query"];
+const READ: usize = 0;
+/// The kind that writes.
+pub const WRITE: usize = 1;
+const SCAN: usize = 2;
+const QUERY: usize = 3;
+
+/// What one operation came to.
+pub struct Done {
+    /// Which of [`KINDS`] it was.
+    pub kind: usize,
+    /// Keys, values or lines.
+    pub entries: u64,
+    /// Bytes of what was written or found; `None`: nothing was there.
+    pub outcome: Result<Option<u64>, String>,
+}
+
+impl Load<'_> {
+    /// Does operation `operation`.
+    pub(super) fn operation(&self, operation: u64) -> Done {
+        let mut dice = Dice::of(self.args.seed, operation);
+        let is_read = match self.args.mode() {
+            Mode::Reads => true,
+            Mode::Writes => false,
+            Mode::Mixed => dice.part() < self.args.read_ratio,
+            Mode::Scan => return self.scan(operation, &mut dice),
+        };
+        match (is_read, &self.points) {
+            (true, None) => self.get(operation, &mut dice),
+            (false, None) => self.put(operation, &mut dice),
+            (true, Some(points)) => {
+                let newest = self.newest.load(Ordering::Relaxed);
+                let series = self.keys.read(operation, newest, &mut dice);
+                let outcome = self.target.query(&points.question(series));
+                Done { kind: QUERY, entries: 1, outcome }
+            }
+            (false, Some(points)) => {
+                let count = self.args.batch as u64;
+                let base = self.newest.fetch_add(count, Ordering::Relaxed);
+                let lines = (base..base + count)
+                    .map(|line| (line, self.keys.written(line, line, &mut dice)));
+                let lines = points.lines(lines);
+                let bytes = lines.len() as u64;
+                let outcome = self.target.lines(lines).map(|()| Some(bytes));
+                Done { kind: WRITE, entries: count, outcome }
+            }
+        }
+    }
+
+    fn get(&self, operation: u64, dice: &mut Dice) -> Done {
+        let newest = self.newest.load(Ordering::Relaxed);
+        let mut key = key_text(self.keys.read(operation, newest, dice));
+        let absent = self.args.absent_ratio;
+        if absent > 0.0 && dice.part() < absent {
+            key.push('~'); // between this key and the next
+        }
+        let value = self.target.get(&key);
+        let outcome = value.map(|value| value.map(|value| value.len() as u64));
+        Done { kind: READ, entries: 1, outcome }
+    }
+
+    fn put(&self, operation: u64, dice: &mut Dice) -> Done {
+        let batch = self.args.batch as u64;
+        let base = self.newest.fetch_add(batch, Ordering::Relaxed);
+        let key = |n| self.keys.written(operation * batch + n, base + n, dice);
+        let keys: Vec<u64> = (0..batch).map(key).collect();
+        let pairs: Vec<_> = keys.iter().map(|key| self.pair(*key)).collect();
+        let bytes = pairs.iter().map(|(_, value)| value.len() as u64).sum();
+        let outcome = self.target.put(&pairs).map(|()| {
+            keys.iter().for_each(|key| self.acknowledge(*key));
+            Some(bytes)
+        });
+        Done { kind: WRITE, entries: batch, outcome }
+    }
+
+    fn scan(&self, operation: u64, dice: &mut Dice) -> Done {
+        let newest = self.newest.load(Ordering::Relaxed);
+        let key = key_text(self.keys.read(operation, newest, dice));
+        let outcome = self.target.scan(&key, self.args.scan_entries).map(Some);
+        Done { kind: SCAN, entries: 1, outcome }
+    }
+
+    /// A key and its value: the key again, then bytes that do not compress.
+    pub(super) fn pair(&self, key: u64) -> (String, Vec<u8>) {
+        let text = key_text(key);
+        let mut value = text.clone().into_bytes();
+        let mut dice = Dice::of(self.args.seed, key);
+        while value.len() < self.args.data_size as usize {
+            value.extend_from_slice(&dice.next().to_le_bytes());
+        }
+        value.truncate(self.args.data_size as usize);
+        (text, value)
+    }
+}
+
+/// A key as text: equal lengths, in order.
+fn key_text(key: u64) -> String {
+    format!("key{key:012}")
+}
