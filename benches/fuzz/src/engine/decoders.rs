@@ -10,6 +10,7 @@ use firndb_engine::compress::decompress;
 use firndb_engine::fs::sim::SimFs;
 use firndb_engine::key::FileNumber;
 use firndb_engine::manifest::edit::Edit;
+use firndb_engine::scan::Cursor;
 use firndb_engine::table::{FilterKind, Table, fuzz, key_hash};
 use firndb_engine::wal::fuzz::{FuzzRecord, assemble};
 use firndb_engine::wal::{ReplayOptions, file_name, replay};
