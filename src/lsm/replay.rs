@@ -103,8 +103,8 @@ impl Borders {
         self.0.entry(largest.to_vec()).or_default().is_last = true;
     }
 
-    /// Where each lies, from 0 to 1. Keys are not numbers: their order is shown, not their distance,
-    /// but tables that follow each other are shown side by side.
+    /// Where each lies, from 0 to 1. Keys are no numbers: their order is shown, not their distance;
+    /// tables that follow each other are shown side by side.
     fn scale(&self) -> BTreeMap<&[u8], f64> {
         let (mut at, mut before) = (0.0, None);
         let mut scale = BTreeMap::new();

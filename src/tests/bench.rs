@@ -105,7 +105,6 @@ fn limits_and_errors_decide_the_exit_code() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "reads the files that it made")]
 fn percentiles_are_written_for_all_and_for_each_kind() {
     let dir = tempfile::tempdir().expect("a folder");
     let (store, file) = (dir.path().join("store"), dir.path().join("run.hgrm"));

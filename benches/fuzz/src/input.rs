@@ -1,7 +1,10 @@
 //! Cuts the bytes that a fuzzer gives into what a target needs.
 //!
 //! ```text
-//! byte := u8          number := u16 little-endian          part := len u16, modulo what is left | bytes
+//! byte   := u8
+//! number := u16, little-endian
+//! long   := u64, little-endian
+//! part   := len u16, modulo what is left and one | bytes
 //! ```
 //!
 //! At the end of the bytes there are zeros and empty parts, so that every input means something.
