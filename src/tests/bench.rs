@@ -149,7 +149,7 @@ fn lines_are_written_and_asked_about() {
     assert_eq!(code, Some(0), "{err}");
     assert_eq!(kind(&report, "write")["entries"], 1000);
     let counted = server.query("bench", "SELECT count(f1) FROM bench");
-    let count = counted.pointer("/results/0/series/0/values/0/1");
+    let count = counted.pointer("/series/0/values/0/1");
     assert_eq!(count, Some(&1000.into()), "{counted}");
 
     let asks = ["--workload", "query", "--ops", "30"];
@@ -160,7 +160,7 @@ fn lines_are_written_and_asked_about() {
     let (code, report, err) = bench(&[&load[..], &asks, &own].concat());
     assert_eq!((code, &report["absent_reads"]), (Some(0), &0.into()), "{err}");
     let counted = server.query("bench", "SELECT count(f0) FROM bench");
-    let count = counted.pointer("/results/0/series/0/values/0/1");
+    let count = counted.pointer("/series/0/values/0/1");
     assert_eq!(count, Some(&(5 * 360).into()), "an hour of each: {counted}");
     let both = ["--workload", "lines", "--mode", "mixed", "--ops", "40"];
     let (_, report, _) = bench(&[&load[..], &both].concat());
