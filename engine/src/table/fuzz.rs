@@ -29,7 +29,7 @@ pub fn assemble(
     file
 }
 
-/// The file `number` of whatever bytes, and a footer whose handles are whatever offsets and lengths.
+/// The file `number` of whatever bytes, and a footer whose handles are any offsets and lengths.
 pub fn end_with_footer(number: FileNumber, before: &[u8], handles: [(u64, u32); 3]) -> Vec<u8> {
     let [index, filter, properties] = handles.map(|(offset, len)| Handle { offset, len });
     let mut file = before.to_vec();
