@@ -66,12 +66,12 @@ impl FilterBuilder {
     }
 
     /// The bytes of the filter; none when there is no filter.
-    pub(super) fn finish(self) -> Option<Vec<u8>> {
+    pub(super) fn finish(mut self) -> Option<Vec<u8>> {
         if self.bits_per_key == 0 {
             return None;
         }
         if self.kind == FilterKind::Fuse
-            && let Some(bytes) = fuse::build(self.hashes.clone())
+            && let Some(bytes) = fuse::build(&mut self.hashes)
         {
             return Some(bytes);
         }
