@@ -203,6 +203,7 @@ fn internal() -> ErrorAnswer {
 fn answer_of(error: &Error) -> ErrorAnswer {
     let status = match error {
         Error::Engine(engine::Error::NotFound { .. }) => StatusCode::NOT_FOUND,
+        Error::Engine(engine::Error::Invalid { .. }) => StatusCode::BAD_REQUEST,
         Error::DatabaseExists { .. } | Error::Engine(engine::Error::Locked { .. }) => {
             StatusCode::CONFLICT
         }
