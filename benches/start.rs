@@ -4,8 +4,8 @@
 //!    log alone.
 //! 2. Every table is stretched by a hole between its data and its filter; offsets and checksums are
 //!    put right. The files are as long as those of a server that holds so much, and take no room.
-//! 3. Three times a process opens them, reads the newest hour of a series, then counts all rows, and
-//!    is killed.
+//! 3. Three times a process opens them, reads the newest hour of a series, counts all rows, and is
+//!    killed.
 //!
 //! `cargo bench --bench start -- DIR` works in the folder `start-bench` of DIR.
 
