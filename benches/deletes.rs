@@ -11,21 +11,18 @@
 
 #[path = "shared/clock.rs"]
 mod clock;
+#[path = "shared/store.rs"]
+mod store;
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
-use firndb_engine::fs::real::RealFs;
-use firndb_engine::hooks::Plain;
-use firndb_engine::options::{Durability, Options as EngineOptions};
 use firndb_tsdb::model::{Batch, Field, FieldValue, Point, PointSeries, Tag, TimeRange};
 use firndb_tsdb::{
-    Database, DeleteRequest, DeleteState, DeleteTarget, Options, Piece, RuleKind, RuleScope,
-    ScanRequest, TagPredicate, Tsdb,
+    Database, DeleteRequest, DeleteState, DeleteTarget, Piece, RuleKind, RuleScope, ScanRequest,
+    TagPredicate, Tsdb,
 };
 
-use clock::BenchClock;
+use store::open;
 
 const SECOND_NS: i64 = 1_000_000_000;
 const START: i64 = 1_700_000_000 * SECOND_NS;
@@ -37,13 +34,6 @@ const INVISIBLE_MS: f64 = 100.0;
 
 /// What dropping an expired partition must not exceed.
 const EXPIRED_MS: f64 = 10.0;
-
-fn open(dir: &Path) -> Tsdb {
-    let clock = Arc::new(BenchClock::new());
-    let mut engine = EngineOptions::new(dir, Arc::new(RealFs), clock, Arc::new(Plain::new()));
-    engine.durability = Durability::Os;
-    Tsdb::open(Options::new(engine)).unwrap()
-}
 
 /// Writes rows `first..first + BATCH_ROWS` of every host, ten seconds apart.
 fn write(database: &Database, texts: &[String], first: i64) {

@@ -9,21 +9,18 @@
 
 #[path = "shared/clock.rs"]
 mod clock;
+#[path = "shared/store.rs"]
+mod store;
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
-use firndb_engine::fs::real::RealFs;
-use firndb_engine::hooks::Plain;
-use firndb_engine::options::{Durability, Options as EngineOptions};
 use firndb_engine::store::CompactOptions;
 use firndb_tsdb::model::{
     Batch, Field, FieldId, FieldValue, Point, PointSeries, SeriesId, Tag, TimeRange,
 };
-use firndb_tsdb::{Database, Options, Piece, ScanRequest, Tsdb};
+use firndb_tsdb::{Database, Piece, ScanRequest, Tsdb};
 
-use clock::BenchClock;
+use store::open;
 
 const SECOND_NS: i64 = 1_000_000_000;
 const START: i64 = 1_700_000_000 * SECOND_NS;
@@ -39,14 +36,6 @@ fn resident_mib() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = text.lines().find(|line| line.starts_with("VmHWM")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() >> 10
-}
-
-fn open(dir: &Path) -> Tsdb {
-    let fs = Arc::new(RealFs);
-    let clock = Arc::new(BenchClock::new());
-    let mut engine = EngineOptions::new(dir, fs, clock, Arc::new(Plain::new()));
-    engine.durability = Durability::Os;
-    Tsdb::open(Options::new(engine)).unwrap()
 }
 
 fn fields(seed: u64) -> Vec<Field<'static>> {

@@ -16,19 +16,17 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Instant;
 
 #[path = "shared/clock.rs"]
 mod clock;
+#[path = "shared/store.rs"]
+mod store;
 
-use clock::BenchClock;
 use firndb_engine::coding::crc;
-use firndb_engine::fs::real::RealFs;
-use firndb_engine::hooks::Plain;
-use firndb_engine::options::{Durability, Options as EngineOptions};
 use firndb_tsdb::model::{Batch, Field, FieldValue, Point, PointSeries, Tag, TimeRange};
-use firndb_tsdb::{Database, Options, Piece, PolicySpec, ScanRequest, Tsdb};
+use firndb_tsdb::{Database, Piece, PolicySpec, ScanRequest};
+use store::open;
 
 const HOUR_NS: i64 = 3_600_000_000_000;
 const START: i64 = 472_222 * HOUR_NS; // 2023-11-14
@@ -42,13 +40,6 @@ const BATCH_HOURS: i64 = 250;
 const HOLE_BYTES: u64 = 10_500_000;
 /// What the first answer must not exceed.
 const ANSWER_S: f64 = 1.0;
-
-fn open(dir: &Path) -> Tsdb {
-    let clock = Arc::new(BenchClock::new());
-    let mut engine = EngineOptions::new(dir, Arc::new(RealFs), clock, Arc::new(Plain::new()));
-    engine.durability = Durability::Os;
-    Tsdb::open(Options::new(engine)).unwrap()
-}
 
 /// Writes the hours from `first` on.
 fn write(database: &Database, first: i64) {

@@ -15,7 +15,7 @@
 //!   is read, used and not kept.
 
 mod counters;
-pub mod spare;
+pub(crate) mod spare;
 
 use std::fmt;
 use std::ops::Deref;

@@ -337,10 +337,8 @@ impl Cursor for TableCursor {
 
     fn pin(&self) -> Value {
         let range = self.data.value_range();
-        match self.data.block() {
-            Some(block) => Value::shared(block.clone(), range.start, range.len()),
-            None => Value::default(),
-        }
+        let block = self.data.block().expect("called only while valid, in a block");
+        Value::shared(block.clone(), range.start, range.len())
     }
 }
 
