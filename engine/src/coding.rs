@@ -203,7 +203,28 @@ pub fn varint_at(bytes: &[u8], at: &mut usize) -> Result<u64, &'static str> {
     }
 }
 
+/// Of most that are longer all bytes lie in one word, whose groups of seven bits are moved together
+/// in three steps: pairs, pairs of pairs, halves.
+#[inline]
 fn long_varint_at(bytes: &[u8], at: &mut usize) -> Result<u64, &'static str> {
+    const TOP_BITS: u64 = 0x8080_8080_8080_8080;
+    if let Some(word) = bytes[*at..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
+        let last = !word & TOP_BITS; // the lowest set bit is the last one's
+        if last != 0 {
+            let value = word & (last ^ (last - 1)) & !TOP_BITS;
+            let value = value & 0x007f_007f_007f_007f | (value & 0x7f00_7f00_7f00_7f00) >> 1;
+            let value = value & 0x0000_3fff_0000_3fff | (value & 0x3fff_0000_3fff_0000) >> 2;
+            *at += last.trailing_zeros() as usize / 8 + 1;
+            return Ok(value & 0x0fff_ffff | (value & 0x0fff_ffff_0000_0000) >> 4);
+        }
+    }
+    longest_varint_at(bytes, at)
+}
+
+/// As [`varint_at`], byte by byte.
+#[inline(never)]
+fn longest_varint_at(bytes: &[u8], at: &mut usize) -> Result<u64, &'static str> {
     let mut value = 0u64;
     for (index, byte) in bytes[*at..].iter().enumerate() {
         if index == VARINT_BYTES_MAX - 1 && *byte > 1 {
@@ -297,6 +318,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn varints_of_every_length_are_taken_from_anywhere(
+            value: u64, shift in 0..64u32, before in 0..3usize, behind in 0..12usize, fill: u8,
+        ) {
+            let value = value >> shift;
+            let mut bytes = vec![fill; before];
+            put_varint(&mut bytes, value);
+            let end = bytes.len();
+            bytes.resize(end + behind, fill);
+            let mut at = before;
+            prop_assert_eq!(varint_at(&bytes, &mut at), Ok(value));
+            prop_assert_eq!(at, end);
+            let mut at = before;
+            prop_assert_eq!(longest_varint_at(&bytes, &mut at), Ok(value));
+        }
+
         #[test]
         fn what_is_put_is_taken(a: u16, b: u32, c: u64, d: u128, e: u64, f: Vec<u8>, g: i64) {
             let mut out = Vec::new();

@@ -67,12 +67,8 @@ impl Kind {
     /// The kind of an entry with these two bits.
     #[inline]
     pub fn of_table_bits(bits: u8) -> Kind {
-        match bits & 3 {
-            0 => Kind::Put,
-            1 => Kind::Delete,
-            2 => Kind::Merge,
-            _ => Kind::PutUntil,
-        }
+        const KINDS: [Kind; 4] = [Kind::Put, Kind::Delete, Kind::Merge, Kind::PutUntil];
+        KINDS[usize::from(bits & 3)]
     }
 }
 

@@ -27,6 +27,22 @@ pub trait Cursor: Send {
     fn seek_before(&mut self, key: &[u8]) -> Result<()>;
     /// Moves to the next entry.
     fn next(&mut self) -> Result<()>;
+    /// Moves past every version of the current key, which a cursor that knows its neighbours does
+    /// without a copy of it.
+    fn next_key(&mut self) -> Result<()> {
+        if self.valid() {
+            let key = self.key().to_vec();
+            while self.valid() && self.key() == key {
+                self.next()?;
+            }
+        }
+        Ok(())
+    }
+    /// Moves to the next entry where that is a put of another key, numbered `snapshot` or below,
+    /// and is right at hand: nothing has to be read for it and nothing can fail. Else it stays.
+    fn next_at_hand(&mut self, _snapshot: Seq) -> AtHand {
+        AtHand::Stayed
+    }
     /// Moves to the previous entry.
     fn prev(&mut self) -> Result<()>;
     /// Whether the cursor is at an entry.
@@ -68,6 +84,12 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     fn next(&mut self) -> Result<()> {
         (**self).next()
     }
+    fn next_key(&mut self) -> Result<()> {
+        (**self).next_key()
+    }
+    fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
+        (**self).next_at_hand(snapshot)
+    }
     fn prev(&mut self) -> Result<()> {
         (**self).prev()
     }
@@ -95,6 +117,17 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     fn skip_hidden(&mut self, hidden: &Hidden<'_>) -> Result<bool> {
         (**self).skip_hidden(hidden)
     }
+}
+
+/// What came of a move to an entry at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtHand {
+    /// It stands where it stood.
+    Stayed,
+    /// It stands at such an entry.
+    Moved,
+    /// It stands at the next entry, which has another key and may be of any kind and number.
+    MovedElsewhere,
 }
 
 /// The part of a split value that is stored outside the blocks of its table (or, before the

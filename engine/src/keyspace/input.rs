@@ -6,7 +6,7 @@
 use crate::Result;
 use crate::key::{Kind, Seq};
 use crate::levels::RunCursor;
-use crate::scan::{Body, Cursor, Hidden, Value};
+use crate::scan::{AtHand, Body, Cursor, Hidden, Value};
 
 /// One input of a walk.
 #[expect(clippy::large_enum_variant, reason = "few at a time; a box each would cost a walk more")]
@@ -43,6 +43,17 @@ impl Cursor for Input {
     #[inline]
     fn next(&mut self) -> Result<()> {
         of_either!(self, cursor => cursor.next())
+    }
+    #[inline]
+    fn next_key(&mut self) -> Result<()> {
+        of_either!(self, cursor => cursor.next_key())
+    }
+    #[inline(always)]
+    fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
+        match self {
+            Input::Memtable(_) => AtHand::Stayed,
+            Input::Run(cursor) => cursor.next_at_hand(snapshot),
+        }
     }
     fn prev(&mut self) -> Result<()> {
         of_either!(self, cursor => cursor.prev())

@@ -181,6 +181,7 @@ impl KvIterator {
     }
 
     /// Moves the cursor; `past` is where it stands when it meets no key.
+    #[inline]
     fn moved(
         &mut self,
         past: Stand,
@@ -193,16 +194,19 @@ impl KvIterator {
     }
 
     /// Whether it stands at a pair.
+    #[inline]
     pub fn valid(&self) -> bool {
         self.stand == Stand::AtKey
     }
 
     /// The key. Only while `valid`.
+    #[inline]
     pub fn key(&self) -> &[u8] {
         self.cursor.key()
     }
 
     /// The value. Only while `valid`.
+    #[inline]
     pub fn value(&self) -> &[u8] {
         self.cursor.value()
     }

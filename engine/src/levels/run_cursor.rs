@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Run, TableFile};
 use crate::Result;
 use crate::key::{Kind, Seq};
-use crate::scan::{Body, Cursor, Hidden, Value};
+use crate::scan::{AtHand, Body, Cursor, Hidden, Value};
 use crate::table::TableCursor;
 
 /// Walks the disjoint tables of a run as one. One table is open at a time.
@@ -95,6 +95,7 @@ impl RunCursor {
         self.skip_backward()
     }
 
+    #[inline]
     fn cursor(&self) -> &TableCursor {
         &self.open.as_ref().expect("called only while valid").1
     }
@@ -136,11 +137,26 @@ impl Cursor for RunCursor {
         self.skip_backward()
     }
 
+    #[inline]
     fn next(&mut self) -> Result<()> {
         if let Some((_, cursor)) = &mut self.open {
             cursor.next()?;
         }
         self.skip_forward()
+    }
+
+    // The versions of a key lie in one table.
+    #[inline]
+    fn next_key(&mut self) -> Result<()> {
+        if let Some((_, cursor)) = &mut self.open {
+            cursor.next_key()?;
+        }
+        self.skip_forward()
+    }
+
+    #[inline(always)]
+    fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
+        self.open.as_mut().map_or(AtHand::Stayed, |(_, cursor)| cursor.next_at_hand(snapshot))
     }
 
     fn prev(&mut self) -> Result<()> {
@@ -150,22 +166,27 @@ impl Cursor for RunCursor {
         self.skip_backward()
     }
 
+    #[inline]
     fn valid(&self) -> bool {
         self.open.as_ref().is_some_and(|(_, cursor)| cursor.valid())
     }
 
+    #[inline]
     fn key(&self) -> &[u8] {
         self.cursor().key()
     }
 
+    #[inline]
     fn seq(&self) -> Seq {
         self.cursor().seq()
     }
 
+    #[inline]
     fn kind(&self) -> Kind {
         self.cursor().kind()
     }
 
+    #[inline]
     fn value(&self) -> &[u8] {
         self.cursor().value()
     }

@@ -129,6 +129,11 @@ impl Cursor for ArenaCursor {
         Ok(())
     }
 
+    fn next_key(&mut self) -> Result<()> {
+        self.0.next_key();
+        Ok(())
+    }
+
     fn prev(&mut self) -> Result<()> {
         self.0.prev();
         Ok(())

@@ -2,6 +2,8 @@
 
 use std::ops::Bound;
 
+use crate::key::key_cmp;
+
 /// The keys `lower <= key < upper`; a missing side is open.
 ///
 /// Every kind of bound can be said this way: the next key after `k` is `k` and a zero byte.
@@ -58,8 +60,9 @@ impl Bounds {
     }
 
     /// Whether `key` comes after the last key inside.
+    #[inline]
     pub fn is_above(&self, key: &[u8]) -> bool {
-        self.upper.as_deref().is_some_and(|upper| key >= upper)
+        self.upper.as_deref().is_some_and(|upper| key_cmp(key, upper).is_ge())
     }
 
     /// Whether a run of keys from `smallest` to `largest`, both included, has any inside.

@@ -117,6 +117,9 @@ impl Cursor for BoundedCursor {
     fn next(&mut self) -> Result<()> {
         self.inner.next()
     }
+    fn next_key(&mut self) -> Result<()> {
+        self.inner.next_key()
+    }
     fn prev(&mut self) -> Result<()> {
         self.inner.prev()
     }

@@ -5,6 +5,10 @@
 //! number descending, then position of the input; so walking back gives exactly what walking
 //! forward gave, reversed, also where two inputs hold the same version.
 //!
+//! Beside the top the heap's runner-up is known: one input often gives many entries in a row, and
+//! each costs one comparison then. Where the runner-up's key is another than the current one, no
+//! input but the top has versions of that.
+//!
 //! When the direction turns, every other input is sought anew to the far side of the current entry.
 //!
 //! Sought forward while walking forward, an input that already stands at or behind the key stays
@@ -12,9 +16,9 @@
 
 use std::cmp::Ordering;
 
-use super::{Body, Cursor, Hidden, Value};
+use super::{AtHand, Body, Cursor, Hidden, Value};
 use crate::Result;
-use crate::key::{Kind, Seq, internal_cmp};
+use crate::key::{Kind, Seq, internal_cmp, key_cmp};
 
 /// Walks several cursors as one, in internal order. Of entries with equal key and sequence
 /// number, that of the earlier input comes first.
@@ -22,16 +26,22 @@ pub struct MergingCursor<C: Cursor = Box<dyn Cursor>> {
     inputs: Vec<C>,
     /// Positions of the inputs that stand at an entry, as a heap.
     heap: Vec<usize>,
+    /// Where in the heap the runner-up stands, which is below the top; 0: there is none.
+    rival: usize,
+    /// Whether the runner-up is known to have another key than the top.
+    is_rival_apart: bool,
     is_backward: bool,
-    /// The current key, while the direction turns.
-    turn_key: Vec<u8>,
+    /// The current key, while inputs leave it.
+    left_key: Vec<u8>,
 }
 
 impl<C: Cursor> MergingCursor<C> {
     /// A cursor over `inputs`, newest first.
     pub fn new(inputs: Vec<C>) -> Self {
         let heap = Vec::with_capacity(inputs.len());
-        MergingCursor { inputs, heap, is_backward: false, turn_key: Vec::new() }
+        let (rival, is_rival_apart, is_backward) = (0, false, false);
+        let left_key = Vec::new();
+        MergingCursor { inputs, heap, rival, is_rival_apart, is_backward, left_key }
     }
 
     /// How the entries of two inputs compare.
@@ -68,6 +78,18 @@ impl<C: Cursor> MergingCursor<C> {
         for index in (0..self.heap.len() / 2).rev() {
             self.sift_down(index);
         }
+        self.find_rival();
+    }
+
+    /// Finds the runner-up of a heap in order.
+    fn find_rival(&mut self) {
+        self.is_rival_apart = false;
+        self.rival = match self.heap.len() {
+            0 | 1 => 0,
+            2 => 1,
+            _ if self.precedes(self.heap[1], self.heap[2]) => 1,
+            _ => 2,
+        };
     }
 
     fn sift_down(&mut self, mut index: usize) {
@@ -90,34 +112,87 @@ impl<C: Cursor> MergingCursor<C> {
 
     /// Moves the current input on in the current direction.
     fn advance(&mut self) -> Result<()> {
+        if self.is_backward { self.move_top(C::prev) } else { self.move_top(C::next) }
+    }
+
+    /// Moves the current input on, then finds the current one.
+    #[inline(always)]
+    fn move_top(&mut self, step: impl FnOnce(&mut C) -> Result<()>) -> Result<()> {
         let top = &mut self.inputs[self.heap[0]];
-        let moved = if self.is_backward { top.prev() } else { top.next() };
-        if let Err(error) = moved {
+        if let Err(error) = step(top) {
             self.heap.clear();
             return Err(error);
         }
         if !top.valid() {
             self.heap.swap_remove(0);
+            self.sift_down(0);
+            self.find_rival();
+        } else if self.rival != 0 {
+            self.challenge();
         }
-        self.sift_down(0);
         Ok(())
+    }
+
+    /// Puts the runner-up on top where it precedes the top, which has moved. Says whether it did.
+    #[inline(never)]
+    fn challenge(&mut self) -> bool {
+        let (a, b) = (self.heap[0], self.heap[self.rival]);
+        let (top, rival) = (&self.inputs[a], &self.inputs[b]);
+        let keys = key_cmp(top.key(), rival.key());
+        self.is_rival_apart = keys.is_ne();
+        let order = keys.then_with(|| rival.seq().cmp(&top.seq())).then(a.cmp(&b));
+        let is_ahead = if self.is_backward { order.is_gt() } else { order.is_lt() };
+        if !is_ahead {
+            self.heap.swap(0, self.rival);
+            if self.heap.len() > 2 {
+                self.sift_down(self.rival);
+                self.find_rival();
+            }
+        }
+        !is_ahead
+    }
+
+    fn keep_key(&mut self) {
+        self.left_key.clear();
+        self.left_key.extend_from_slice(self.inputs[self.heap[0]].key());
+    }
+
+    /// Moves on until the key is another, whichever inputs have versions of it.
+    fn leave_key(&mut self) -> Result<()> {
+        self.keep_key();
+        while self.valid() && self.key() == self.left_key {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Whether no input but the current one has versions of the current key.
+    #[inline]
+    fn is_alone(&mut self) -> bool {
+        self.rival == 0 || self.is_rival_apart || self.part_rival()
+    }
+
+    /// Compares the keys of the top and its runner-up.
+    fn part_rival(&mut self) -> bool {
+        let rival = &self.inputs[self.heap[self.rival]];
+        self.is_rival_apart = rival.key() != self.top().key();
+        self.is_rival_apart
     }
 
     /// Seeks every input but the current one to the side of the current entry that will be walked.
     fn turn(&mut self) -> Result<()> {
         let top = self.heap[0];
         let seq = self.inputs[top].seq();
-        self.turn_key.clear();
-        self.turn_key.extend_from_slice(self.inputs[top].key());
+        self.keep_key();
         self.heap.clear(); // at no entry, should a seek fail
         self.is_backward = !self.is_backward;
         for (index, input) in self.inputs.iter_mut().enumerate() {
             if index == top {
                 continue;
             }
-            input.seek(&self.turn_key)?;
+            input.seek(&self.left_key)?;
             while input.valid()
-                && internal_cmp((input.key(), input.seq()), (&self.turn_key, seq))
+                && internal_cmp((input.key(), input.seq()), (&self.left_key, seq))
                     .then(index.cmp(&top))
                     .is_lt()
             {
@@ -148,6 +223,7 @@ impl<C: Cursor> MergingCursor<C> {
         Ok(())
     }
 
+    #[inline]
     fn top(&self) -> &C {
         &self.inputs[self.heap[0]]
     }
@@ -183,6 +259,28 @@ impl<C: Cursor> Cursor for MergingCursor<C> {
         self.advance()
     }
 
+    fn next_key(&mut self) -> Result<()> {
+        if self.heap.is_empty() {
+            return Ok(());
+        }
+        if self.is_backward {
+            self.turn()?;
+        }
+        if self.is_alone() { self.move_top(C::next_key) } else { self.leave_key() }
+    }
+
+    #[inline(always)]
+    fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
+        if self.heap.is_empty() || self.is_backward || !self.is_alone() {
+            return AtHand::Stayed;
+        }
+        let moved = self.inputs[self.heap[0]].next_at_hand(snapshot);
+        if moved != AtHand::Stayed && self.rival != 0 && self.challenge() {
+            return AtHand::MovedElsewhere;
+        }
+        moved
+    }
+
     fn prev(&mut self) -> Result<()> {
         if self.heap.is_empty() {
             return Ok(());
@@ -193,22 +291,27 @@ impl<C: Cursor> Cursor for MergingCursor<C> {
         self.advance()
     }
 
+    #[inline]
     fn valid(&self) -> bool {
         !self.heap.is_empty()
     }
 
+    #[inline]
     fn key(&self) -> &[u8] {
         self.top().key()
     }
 
+    #[inline]
     fn seq(&self) -> Seq {
         self.top().seq()
     }
 
+    #[inline]
     fn kind(&self) -> Kind {
         self.top().kind()
     }
 
+    #[inline]
     fn value(&self) -> &[u8] {
         self.top().value()
     }

@@ -56,6 +56,19 @@ impl Cursor for ListCursor {
         self.at = self.at.map(|index| index + 1).filter(|index| *index < self.rows.len());
         Ok(())
     }
+    fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
+        let next = self.at.and_then(|at| self.rows.get(at + 1));
+        let is_asked_for = |row: &&Row| {
+            // At hand is what lies in the same block.
+            let is_far = self.at.is_some_and(|at| at % 5 == 4);
+            row.2 == Kind::Put && row.1 <= snapshot && row.0 != self.row().0 && !is_far
+        };
+        if next.filter(is_asked_for).is_none() {
+            return AtHand::Stayed;
+        }
+        self.at = self.at.map(|at| at + 1);
+        AtHand::Moved
+    }
     fn prev(&mut self) -> Result<()> {
         self.at = self.at.and_then(|index| index.checked_sub(1));
         Ok(())
@@ -145,6 +158,47 @@ fn a_merging_cursor_walks_as_one_list_does() {
             assert_eq!(at(&cursor), at(&model), "seed {seed} step {step}");
         }
     }
+}
+
+#[test]
+fn a_merging_cursor_leaves_keys_as_one_list_does() {
+    let mut met = [0; 3];
+    for seed in 0..600 {
+        let rng = &mut Rng::new(seed);
+        let (inputs, all) = random_inputs(rng);
+        let snapshot = rng.below(14);
+        let mut cursor = merging(&inputs);
+        let mut model = ListCursor { rows: all, at: None };
+        for step in 0..100 {
+            let key = random_key(rng);
+            let row = |cursor: &dyn Cursor| {
+                let value = || cursor.value().to_vec();
+                let row = || (cursor.key().to_vec(), cursor.seq(), cursor.kind(), value());
+                cursor.valid().then(row)
+            };
+            match rng.below(12) {
+                0 | 1 => [cursor.seek(&key), model.seek(&key)].map(Result::unwrap),
+                2 => [cursor.prev(), model.prev()].map(Result::unwrap),
+                3 => [cursor.next(), model.next()].map(Result::unwrap),
+                4 | 5 => [cursor.next_key(), model.next_key()].map(Result::unwrap),
+                _ => {
+                    let before = row(&model);
+                    let moved = cursor.next_at_hand(snapshot);
+                    met[moved as usize] += 1;
+                    if moved != AtHand::Stayed {
+                        model.next().unwrap();
+                        assert_ne!(before.map(|row| row.0), row(&model).map(|row| row.0));
+                    }
+                    if moved == AtHand::Moved {
+                        assert!(model.kind() == Kind::Put && model.seq() <= snapshot);
+                    }
+                    [(), ()]
+                }
+            };
+            assert_eq!(row(&cursor), row(&model), "seed {seed} step {step}");
+        }
+    }
+    assert!(met.iter().all(|count| *count > 100), "each outcome: {met:?}");
 }
 
 fn append(_: &[u8], base: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::bounds::Bounds;
 use super::hidden::HiddenKeys;
-use super::{Cursor, Value};
+use super::{AtHand, Cursor, Value};
 use crate::expiry::{EXPIRY_BYTES, Now, is_expired};
 use crate::hooks::Hooks;
 use crate::key::{Kind, Seq};
@@ -116,22 +116,34 @@ impl<C: Cursor> VisibleCursor<C> {
 
     /// Moves to the next key.
     #[expect(clippy::should_implement_trait, reason = "a cursor, not an iterator: it may fail")]
+    #[inline(always)] // an entry at hand costs as much as a call
     pub fn next(&mut self) -> Result<()> {
-        match self.place {
-            Place::Nowhere => return Ok(()),
-            Place::Inner => {
-                self.keep_key();
-                self.place = Place::Nowhere;
-                self.inner.next()?;
+        let is_plain = self.place == Place::Inner && self.front == 0 && self.hidden.is_none();
+        if is_plain {
+            let moved = self.inner.next_at_hand(self.snapshot);
+            if moved == AtHand::Moved && !self.bounds.is_above(self.inner.key()) {
+                return Ok(());
             }
-            Place::KeptForward => {}
-            Place::KeptBackward => {
+            if moved != AtHand::Stayed {
                 self.place = Place::Nowhere;
-                self.inner.seek(&self.key)?;
+                return self.find_forward();
             }
         }
-        self.place = Place::Nowhere;
-        self.skip_key()?;
+        self.next_not_at_hand()
+    }
+
+    /// As `next`, where a block ends, versions are passed over or the direction turns.
+    #[inline(never)]
+    fn next_not_at_hand(&mut self) -> Result<()> {
+        match std::mem::replace(&mut self.place, Place::Nowhere) {
+            Place::Nowhere => return Ok(()),
+            Place::Inner => self.inner.next_key()?,
+            Place::KeptForward => self.skip_key()?,
+            Place::KeptBackward => {
+                self.inner.seek(&self.key)?;
+                self.skip_key()?;
+            }
+        }
         self.find_forward()
     }
 
@@ -149,16 +161,19 @@ impl<C: Cursor> VisibleCursor<C> {
     }
 
     /// Whether the cursor is at a key.
+    #[inline]
     pub fn valid(&self) -> bool {
         self.place != Place::Nowhere
     }
 
     /// The key.
+    #[inline]
     pub fn key(&self) -> &[u8] {
         if self.place == Place::Inner { self.inner.key() } else { &self.key }
     }
 
     /// Its value.
+    #[inline]
     pub fn value(&self) -> &[u8] {
         if self.place == Place::Inner { &self.inner.value()[self.front..] } else { &self.value }
     }
@@ -192,6 +207,7 @@ impl<C: Cursor> VisibleCursor<C> {
     }
 
     /// Whether a range delete hides the version under the inner cursor.
+    #[inline]
     fn is_hidden(&mut self) -> bool {
         is_hidden(&mut self.hidden, &self.inner)
     }
@@ -208,6 +224,7 @@ impl<C: Cursor> VisibleCursor<C> {
     }
 
     /// From a version that may be too new, to the first key that is visible.
+    #[inline(never)]
     fn find_forward(&mut self) -> Result<()> {
         while self.inner.valid() && !self.bounds.is_above(self.inner.key()) {
             if self.inner.seq() > self.snapshot {
@@ -237,8 +254,7 @@ impl<C: Cursor> VisibleCursor<C> {
                     self.skip_key()?;
                 }
                 Kind::Delete | Kind::PutUntil | Kind::Append | Kind::DeleteRange => {
-                    self.keep_key();
-                    self.skip_key()?;
+                    self.inner.next_key()?;
                 }
             }
         }

@@ -31,6 +31,7 @@
 //! for bytes that are no block.
 
 mod cursor;
+mod key_buffer;
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -155,6 +156,8 @@ pub(crate) fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
 pub(super) struct Entry<'a> {
     pub(super) shared: usize,
     pub(super) suffix: &'a [u8],
+    /// Where the suffix lies in the block.
+    suffix_at: usize,
     pub(super) seq: Seq,
     pub(super) kind: Kind,
     /// Where the value lies in the block.
@@ -232,14 +235,13 @@ impl<'a> BlockView<'a> {
     fn entry(&self, at: usize) -> Result<Entry<'a>, Damage> {
         let entries = &self.bytes[..self.layout.entries_end];
         let mut at = at;
-        let shared = varint_at(entries, &mut at)? as usize;
-        let unshared = varint_at(entries, &mut at)? as usize;
-        let value_len = varint_at(entries, &mut at)? as usize;
+        let (shared, unshared, value_len) = lengths(entries, &mut at)?;
         let tag = varint_at(entries, &mut at)?;
         let kind = Kind::of_table_bits(tag as u8);
         if kind == Kind::PutUntil && value_len < EXPIRY_BYTES {
             return Err("an expiring value without its moment");
         }
+        let suffix_at = at;
         let value_at = at.checked_add(unshared).ok_or("key outside the block")?;
         let suffix = entries.get(at..value_at).ok_or("key outside the block")?;
         let value_end = value_at.checked_add(value_len).ok_or("value outside the block")?;
@@ -249,7 +251,7 @@ impl<'a> BlockView<'a> {
         at = value_end;
         let body = if tag & 4 == 0 { None } else { Some(body_handle(entries, &mut at)?) };
         let value = value_at..value_end;
-        Ok(Entry { shared, suffix, seq: tag >> 3, kind, value, body, next: at })
+        Ok(Entry { shared, suffix, suffix_at, seq: tag >> 3, kind, value, body, next: at })
     }
 
     /// The entry at `at`, which must store its key whole.
@@ -380,6 +382,26 @@ impl<'a> Finder<'a> {
     }
 }
 
+/// How much an entry shares and does not share, and the length of its value. Nearly always a byte
+/// each.
+#[inline(always)]
+fn lengths(bytes: &[u8], at: &mut usize) -> Result<(usize, usize, usize), Damage> {
+    if let Some([shared, unshared, value_len]) = bytes.get(*at..).and_then(|b| b.first_chunk())
+        && (shared | unshared | value_len) < 0x80
+    {
+        *at += 3;
+        return Ok((usize::from(*shared), usize::from(*unshared), usize::from(*value_len)));
+    }
+    long_lengths(bytes, at)
+}
+
+#[inline(never)]
+fn long_lengths(bytes: &[u8], at: &mut usize) -> Result<(usize, usize, usize), Damage> {
+    let mut length = || varint_at(bytes, at).map(|length| length as usize);
+    Ok((length()?, length()?, length()?))
+}
+
+#[inline(never)]
 fn body_handle(bytes: &[u8], at: &mut usize) -> Result<BodyHandle, Damage> {
     let offset = varint_at(bytes, at)?;
     let len = u32::try_from(varint_at(bytes, at)?).map_err(|_| "body too long")?;

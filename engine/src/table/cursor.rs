@@ -12,7 +12,7 @@ use super::index;
 use super::reader::Table;
 use crate::cache::BlockBytes;
 use crate::key::{Kind, Seq};
-use crate::scan::{Body, Cursor, Value};
+use crate::scan::{AtHand, Body, Cursor, Value};
 use crate::{Error, Result};
 
 /// A job reads this much at once: few enough calls that they cost nothing, small enough that a
@@ -118,6 +118,7 @@ impl TableCursor {
     }
 
     /// The result of a move in the data block; after damage the cursor is at no entry.
+    #[inline]
     fn in_data<T>(&mut self, result: Result<T, Damage>) -> Result<T> {
         result.map_err(|damage| {
             self.data.invalidate();
@@ -200,6 +201,21 @@ impl TableCursor {
     #[inline]
     fn skip_forward(&mut self) -> Result<()> {
         if self.data.valid() { Ok(()) } else { self.next_block() }
+    }
+
+    /// From past the last entry of a block to the first entry of another key.
+    fn next_block_key(&mut self) -> Result<()> {
+        // Only where the separator is the key itself can the next block hold versions of it.
+        // The key that was left is still there.
+        let left = self.data.key();
+        let straddling = (left == self.index.key()).then(|| left.to_vec());
+        self.next_block()?;
+        if let Some(key) = straddling {
+            while self.data.valid() && self.data.key() == key {
+                self.next()?;
+            }
+        }
+        Ok(())
     }
 
     fn next_block(&mut self) -> Result<()> {
@@ -302,6 +318,21 @@ impl Cursor for TableCursor {
         self.skip_forward()
     }
 
+    #[inline]
+    fn next_key(&mut self) -> Result<()> {
+        if !self.data.valid() {
+            return Ok(());
+        }
+        let moved = self.data.next_key();
+        self.in_data(moved)?;
+        if self.data.valid() { Ok(()) } else { self.next_block_key() }
+    }
+
+    #[inline(always)]
+    fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
+        if self.data.next_at_hand(snapshot) { AtHand::Moved } else { AtHand::Stayed }
+    }
+
     fn prev(&mut self) -> Result<()> {
         if !self.data.valid() {
             return Ok(());
@@ -311,22 +342,27 @@ impl Cursor for TableCursor {
         self.skip_backward()
     }
 
+    #[inline]
     fn valid(&self) -> bool {
         self.data.valid()
     }
 
+    #[inline]
     fn key(&self) -> &[u8] {
         self.data.key()
     }
 
+    #[inline]
     fn seq(&self) -> Seq {
         self.data.seq()
     }
 
+    #[inline]
     fn kind(&self) -> Kind {
         self.data.kind()
     }
 
+    #[inline]
     fn value(&self) -> &[u8] {
         self.data.value()
     }

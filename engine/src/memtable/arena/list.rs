@@ -406,6 +406,20 @@ impl<A: Atomics> Walk<A> {
         });
     }
 
+    /// To the first version of another key.
+    pub(super) fn next_key(&mut self) {
+        let node = self.node;
+        self.stand_at(|list| {
+            let entry = list.entry(node)?;
+            let mut after = entry.after()?;
+            prefetch(list.link(after.node, 0).load(Relaxed));
+            while after.key() == entry.key() {
+                after = after.after()?;
+            }
+            Some(after)
+        });
+    }
+
     /// To what comes before.
     pub(super) fn prev(&mut self) {
         let node = self.node;

@@ -8,7 +8,8 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{BlockView, Damage, Entry, Layout};
+use super::key_buffer::KeyBuffer;
+use super::{BlockView, Damage, Layout};
 use crate::cache::BlockBytes;
 use crate::key::{Kind, Seq};
 use crate::scan::BodyHandle;
@@ -22,7 +23,7 @@ pub(in crate::table) struct BlockCursor {
     /// Where the current entry starts, and the next.
     at: usize,
     next: usize,
-    key: Vec<u8>,
+    key: KeyBuffer,
     seq: Seq,
     kind: Kind,
     value: Range<usize>,
@@ -54,7 +55,7 @@ impl BlockCursor {
             is_valid: false,
             at: 0,
             next: 0,
-            key: Vec::new(),
+            key: KeyBuffer::default(),
             seq: 0,
             kind: Kind::Put,
             value: 0..0,
@@ -77,6 +78,7 @@ impl BlockCursor {
         self.block.as_ref()
     }
 
+    #[inline]
     pub(in crate::table) fn valid(&self) -> bool {
         self.is_valid
     }
@@ -85,18 +87,23 @@ impl BlockCursor {
         self.is_valid = false;
     }
 
+    /// Its key; past the last entry that of the last.
+    #[inline]
     pub(in crate::table) fn key(&self) -> &[u8] {
-        &self.key
+        self.key.key()
     }
 
+    #[inline]
     pub(in crate::table) fn seq(&self) -> Seq {
         self.seq
     }
 
+    #[inline]
     pub(in crate::table) fn kind(&self) -> Kind {
         self.kind
     }
 
+    #[inline]
     pub(in crate::table) fn value(&self) -> &[u8] {
         &self.view().bytes[self.value.clone()]
     }
@@ -110,6 +117,7 @@ impl BlockCursor {
         self.body
     }
 
+    #[inline]
     fn view(&self) -> BlockView<'_> {
         view(&self.block, self.layout)
     }
@@ -144,18 +152,50 @@ impl BlockCursor {
         };
         self.view().touch(self.next..self.layout.entries_end);
         self.advance()?;
-        while self.is_valid
-            && self.key.as_slice().cmp(key).then(seq.cmp(&self.seq)) == Ordering::Less
-        {
+        while self.is_valid && self.key.key().cmp(key).then(seq.cmp(&self.seq)) == Ordering::Less {
             self.advance()?;
         }
         Ok(())
     }
 
     /// Moves to the next entry.
+    #[inline]
     pub(in crate::table) fn next(&mut self) -> Result<(), Damage> {
         self.behind.clear();
         self.advance()
+    }
+
+    /// Moves to the next entry with another key.
+    #[inline]
+    pub(in crate::table) fn next_key(&mut self) -> Result<(), Damage> {
+        self.behind.clear();
+        while !self.step(true)? {}
+        Ok(())
+    }
+
+    /// Moves to the next entry of the block if there is one that is a put of another key, numbered
+    /// `snapshot` or below; else it stays, also where the next entry is damaged.
+    #[inline(always)]
+    pub(in crate::table) fn next_at_hand(&mut self, snapshot: Seq) -> bool {
+        if !self.is_valid || self.next >= self.layout.entries_end {
+            return false;
+        }
+        let view = view(&self.block, self.layout);
+        let Ok(entry) = view.entry(self.next) else { return false };
+        let is_asked_for = entry.kind == Kind::Put && entry.seq <= snapshot;
+        let is_next = is_asked_for && !self.key.is_same(entry.shared, entry.suffix);
+        let after = &view.bytes[entry.suffix_at..];
+        if !is_next || self.key.build(entry.shared, entry.suffix, after).is_err() {
+            return false;
+        }
+        self.behind.clear();
+        self.at = self.next;
+        self.next = entry.next;
+        self.seq = entry.seq;
+        self.kind = Kind::Put;
+        self.value = entry.value;
+        self.body = entry.body;
+        true
     }
 
     /// Moves to the previous entry.
@@ -165,22 +205,34 @@ impl BlockCursor {
     }
 
     /// Moves to the entry at `next`, whose key builds on `key`.
+    #[inline]
     fn advance(&mut self) -> Result<(), Damage> {
+        self.step(false).map(drop)
+    }
+
+    /// As `advance`. Where it `finds_others` and the key is the one before, it only passes over the
+    /// entry and says so by `false`.
+    #[inline(always)]
+    fn step(&mut self, finds_others: bool) -> Result<bool, Damage> {
         self.is_valid = false;
         self.at = self.next;
         if self.at >= self.layout.entries_end {
-            return Ok(());
+            return Ok(true);
         }
         // Not `self.view()`: the key buffer is written while the entry borrows the block.
-        let entry = view(&self.block, self.layout).entry(self.at)?;
-        build_key(&mut self.key, &entry)?;
+        let view = view(&self.block, self.layout);
+        let entry = view.entry(self.at)?;
         self.next = entry.next;
+        if finds_others && self.key.is_same(entry.shared, entry.suffix) {
+            return Ok(false);
+        }
+        self.key.build(entry.shared, entry.suffix, &view.bytes[entry.suffix_at..])?;
         self.seq = entry.seq;
         self.kind = entry.kind;
         self.value = entry.value;
         self.body = entry.body;
         self.is_valid = true;
-        Ok(())
+        Ok(true)
     }
 
     /// Moves to the entry before `at`, which is not the first.
@@ -189,8 +241,7 @@ impl BlockCursor {
             self.fill_behind()?;
         }
         let (at, key_at) = self.behind.entries.pop().ok_or("no entry before this one")?;
-        self.key.clear();
-        self.key.extend_from_slice(&self.behind.keys[key_at..]);
+        self.key.set(&self.behind.keys[key_at..]);
         self.behind.keys.truncate(key_at);
         let entry = view(&self.block, self.layout).entry(at)?;
         self.at = at;
@@ -219,25 +270,16 @@ impl BlockCursor {
         self.key.clear();
         while at < self.at {
             let entry = view.entry(at)?;
-            build_key(&mut self.key, &entry)?;
+            self.key.build(entry.shared, entry.suffix, entry.suffix)?;
             self.behind.entries.push((at, self.behind.keys.len()));
-            self.behind.keys.extend_from_slice(&self.key);
+            self.behind.keys.extend_from_slice(self.key.key());
             at = entry.next;
         }
         if at == self.at { Ok(()) } else { Err("restart inside an entry") }
     }
 }
 
+#[inline]
 fn view(block: &Option<Arc<BlockBytes>>, layout: Layout) -> BlockView<'_> {
     BlockView { bytes: block.as_deref().map_or(&[], |block| block), layout }
-}
-
-/// Turns the key of the entry before into the key of `entry`.
-fn build_key(key: &mut Vec<u8>, entry: &Entry<'_>) -> Result<(), Damage> {
-    if entry.shared > key.len() {
-        return Err("key shares more than there is");
-    }
-    key.truncate(entry.shared);
-    key.extend_from_slice(entry.suffix);
-    Ok(())
 }

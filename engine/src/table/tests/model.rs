@@ -3,6 +3,7 @@
 use super::*;
 use crate::budget::Share;
 use crate::fs::sim::OpKind;
+use crate::scan::AtHand;
 
 #[test]
 fn cursors_walk_as_the_list_does() {
@@ -28,7 +29,7 @@ fn walk(rng: &mut Rng, rows: &[Row], table: &Arc<Table>, fill_cache: bool, seed:
     let mut cursor = table.cursor(fill_cache);
     assert!(!cursor.valid());
     let mut at: Option<usize> = None;
-    for step in 0..300 {
+    for step in 0..400 {
         let key = random_key(rng, 2 * rows.len() as u64 + 2);
         match rng.below(10) {
             0 => {
@@ -51,6 +52,20 @@ fn walk(rng: &mut Rng, rows: &[Row], table: &Arc<Table>, fill_cache: bool, seed:
             4..7 => {
                 cursor.next().unwrap();
                 at = at.map(|index| index + 1).filter(|index| *index < rows.len());
+            }
+            7 => {
+                cursor.next_key().unwrap();
+                let is_other = |index: &usize| at.is_some_and(|at| rows[*index].key > rows[at].key);
+                at = (0..rows.len()).find(is_other);
+            }
+            8 => {
+                let snapshot = [Seq::MAX, rng.below(1000)][rng.below(2) as usize];
+                if cursor.next_at_hand(snapshot) == AtHand::Moved {
+                    let (before, after) = (&rows[at.unwrap()], &rows[at.unwrap() + 1]);
+                    assert!(after.kind == Kind::Put && after.seq <= snapshot);
+                    assert_ne!(before.key, after.key, "seed {seed} step {step}");
+                    at = at.map(|index| index + 1);
+                }
             }
             _ => {
                 cursor.prev().unwrap();
