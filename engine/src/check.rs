@@ -139,8 +139,11 @@ fn check_log(kernel: &Kernel, report: &mut CheckReport) -> Result<()> {
         return Ok(());
     }
     let wal = kernel.wal();
-    wal.rotate()?;
-    wal.sync_to(wal.end()).map_err(|error| kernel.fail_if_read_only(error))?;
+    // First the sync, so that the new segment says that all before it is on disk.
+    wal.sync_to(wal.end())
+        .and_then(|()| wal.rotate())
+        .and_then(|()| wal.sync_to(wal.end()))
+        .map_err(|error| kernel.fail_if_read_only(error))?;
     for read_number in 1..=LOG_READS_MAX {
         let mut read = CheckReport::default();
         let bounds = kernel.manifest.lock().state().log_bounds();

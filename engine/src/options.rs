@@ -41,6 +41,9 @@ pub enum Durability {
     /// At once; somebody calls [`crate::store::Store::sync`] on a tick. Loses at most that much.
     Interval,
     /// After its log record was handed to the operating system: survives a crash of the process.
+    /// After a crash of the machine a prefix of what was written is there, which holds what was
+    /// flushed, and what was synced ([`crate::store::Store::sync`]). The log itself is not synced,
+    /// so most of it never reaches the disk.
     Os,
 }
 

@@ -10,8 +10,10 @@
 //! +-----------+-------------+---------+--------------+-------------+------------------+
 //! | magic 8 B | version u32 | crc u32 | store_id u128| segment u64 | previous u64     |
 //! +-----------+-------------+---------+--------------+-------------+------------------+
-//! | previous_bytes u64 | previous_chain u32 | zero u32 |       crc: all other header bytes
-//! +--------------------+--------------------+----------+
+//! | previous_bytes u64 | previous_chain u32 | flags u32 |      crc: all other header bytes
+//! +--------------------+--------------------+-----------+
+//!   version  2 where flags is not 0, else 1
+//!   flags    1 unsynced: the segment before may not have been on disk when this one was begun
 //!
 //! record, starts at a multiple of 8
 //! +---------+---------+--------------+---------+-----------------+--------------+------+------+
@@ -20,15 +22,18 @@
 //!   crc    store id, segment number, then the 28 bytes that follow it in the header
 //!   len    bytes of the body; the padding to the next multiple of 8 is zero
 //!   kind   1 data, 2 seal (the last record of a segment; its body is empty)
-//!   durable_upto  bytes of this segment that are on disk whenever the record is seen
+//!   durable_upto  bytes of this segment that are on disk whenever the record is seen, and with
+//!          them all segments before it; 0 while those may not be
 //! ```
 //!
 //! Integers are little-endian. `chain` is the CRC over the header's crc and every record's crc in
 //! order. All zeros where a record would start is the end of the segment.
 //!
 //! Invariants:
-//! - a segment's header and name are on disk before a record of it is written, and the seal of
-//!   the segment before it is on disk before that: at most the last segment has a torn tail;
+//! - a segment's header and name are on disk before a record of it is written, and unless the
+//!   header says "unsynced" the seal of the segment before it is on disk before that: only
+//!   segments at the end of the log that nobody synced, the last one always, may be torn;
+//! - a sync goes through the segments in their order, so what is on disk is a prefix of the log;
 //! - the next header says how long the sealed segment is and what its chain is, so that a missing
 //!   or shortened segment is found;
 //! - bytes of another segment or another store are never a valid record: both are in the crc;
@@ -36,11 +41,16 @@
 //! - after one failed write or sync nothing is written any more ([`Error::ReadOnly`]): the state
 //!   of the unsynced pages is unknown, and a retried sync may lie.
 //!
-//! Why `durable_upto`: the tail of the last segment may be torn by a crash, and that is no damage.
-//! A bad record with a later record that says "what lies here was on disk" is damage, and opening
-//! is refused. Without it the two look alike. Of the last record of all nothing says so but the
-//! manifest, once the store was closed ([`LogBounds::end`]).
+//! Why `durable_upto`: the end of the log may be torn by a crash, and that is no damage. A bad
+//! record with a later record, or a later header, that says "what lies here was on disk" is damage,
+//! and opening is refused. Without it the two look alike. Of the last record of all nothing says so
+//! but the manifest, once the store was closed ([`LogBounds::end`]).
+//!
+//! Why a segment may be begun on one that is not synced: writers who do not ask for a sync flush
+//! their memtables before the operating system writes the log out. What is removed by then never
+//! reaches the disk, which is most of a log that is 1.4 times the data.
 
+mod files;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod fuzz;

@@ -238,10 +238,15 @@ fn a_store_that_no_longer_writes_says_so_when_it_is_closed() {
     let fs = script::new_fs(1);
     let mut run = Run::open(Arc::new(fs.clone()), Durability::Os).unwrap();
     run.step(&Step::Create("a")).unwrap();
+    run.step(&Step::Create("b")).unwrap();
     fs.inject(fs.op_count()..u64::MAX, Some(OpKind::Sync), Fault::Eio);
-    let (keyspace, key, value) = ("a", b"key-00".to_vec(), vec![7; 5 << 10]);
-    let put = script::Operation { keyspace, change: script::Change::Put, key, value };
-    run.step(&Step::Write(vec![put])).expect("it is in the log, and the flush comes after");
+    // The flush of one syncs the log for what is in the memtable of the other.
+    let put = |keyspace, bytes| {
+        let (key, value) = (b"key-00".to_vec(), vec![7; bytes]);
+        script::Operation { keyspace, change: script::Change::Put, key, value }
+    };
+    let batch = Step::Write(vec![put("a", 5 << 10), put("b", 10)]);
+    run.step(&batch).expect("it is in the log, and the flush comes after");
     assert!(run.store().read_only_cause().is_some(), "the flush failed");
     assert!(matches!(run.store().close(), Err(Error::ReadOnly { .. })));
 }

@@ -179,6 +179,7 @@ fn segment_rows(report: &LogReport) -> Rows {
                 let (at, bytes, why) = (gap.offset, gap.bytes, &gap.reason);
                 ("torn tail", Some(format!("at {at}: {bytes} bytes, {why}")))
             }
+            SegmentState::Dropped => ("dropped", Some("behind a torn tail".to_owned())),
             SegmentState::Damaged(gap) => {
                 ("BAD", Some(format!("at {}: {}", gap.offset, gap.reason)))
             }
@@ -201,8 +202,8 @@ fn verdict(report: &LogReport) -> (&'static str, Vec<String>) {
     match &report.verdict {
         Ok(replay) if replay.torn_tail.is_none() => ("ok", vec!["result: ok".to_owned()]),
         Ok(_) => {
-            let line = "result: 1 unfinished record at the end of the log. It was never \
-                        acknowledged; the next start cuts it. No loss.";
+            let line = "result: an unfinished end of the log. It was never synced; the next start \
+                        cuts it. No loss of what was acknowledged as durable.";
             ("torn_tail", vec![line.to_owned()])
         }
         Err(error) => {

@@ -25,13 +25,25 @@ use crate::range_delete::RangeDelete;
 use crate::{Error, Result};
 
 impl Kernel {
-    /// Makes the log up to the memtable's newest record durable. While the log is replayed there
-    /// is no writer, and what is read is durable.
-    pub(super) fn make_log_durable(&self, slot: &MemtableSlot) -> Result<()> {
-        match self.wal.get() {
-            Some(wal) => wal.sync_to(slot.last_position()),
-            None => Ok(()),
-        }
+    /// Makes the log up to the memtable's newest record durable, if the table must not survive a
+    /// crash without it: if memtables of other keyspaces hold what was written before. What follows
+    /// in the log lies behind the table in any case, and so does what is written from now on. While
+    /// the log is replayed there is no writer, and what is read is durable.
+    pub(super) fn make_log_durable(
+        &self,
+        keyspace: &KeyspaceState,
+        slot: &MemtableSlot,
+    ) -> Result<()> {
+        let Some(wal) = self.wal.get() else { return Ok(()) };
+        let end = slot.last_position();
+        let is_alone = {
+            let commits = self.commits.lock();
+            let others = commits.dirty.values().filter(|other| other.id != keyspace.id);
+            let firsts = others
+                .filter_map(|other| other.picture().slots().map(|slot| slot.first_position).min());
+            firsts.min().is_none_or(|first| first >= end)
+        };
+        if is_alone { Ok(()) } else { wal.sync_to(end) }
     }
 
     pub(super) fn install_flush(

@@ -135,8 +135,8 @@ impl Kernel {
             return Ok(());
         };
         // Only what every reader may see is flushed, so that a later snapshot misses nothing that
-        // the merge drops; and only what is safe in the log, so that no table survives a crash
-        // that takes other parts of its batches.
+        // the merge drops; and, where other keyspaces have a part in it, only what is safe in the
+        // log, so that no table survives a crash that takes other parts of its batches.
         self.publisher.wait(slot.last_seq());
         let start = self.options.clock.monotonic_ns();
         let (reason, bytes) = (slot.reason().name(), slot.counted_bytes() as u64);
@@ -162,7 +162,7 @@ impl Kernel {
         picture: &Picture,
         slot: &Arc<MemtableSlot>,
     ) -> Result<Written> {
-        self.make_log_durable(slot)?;
+        self.make_log_durable(keyspace, slot)?;
         let snapshots = self.snapshots.list();
         let is_bottom = picture.version.is_empty();
         let deletes = RangeDeletes::new(slot.range_deletes.list(), &snapshots);

@@ -3,7 +3,11 @@
 //!
 //! A segment without a record may be there or not: it was prepared and not used, or the machine
 //! stopped, or the sync of its header failed, before its first record. What its header says of the
-//! segment before it is true all the same, since that one was synced before.
+//! segment before it is true all the same: how long it was sealed, and whether it was synced before.
+//!
+//! A chain may fork where a tail was torn. Segments that were begun before the one before them was
+//! on disk are dropped by a recovery: what it writes names an earlier one, and they stay for a
+//! moment. Such a segment, with records and named by nobody, is no damage.
 //!
 //! A store that was closed says in its manifest what the last segment was, as a segment behind it
 //! would. A log that begins behind it and names none before was begun anew, by a salvage.
@@ -30,6 +34,8 @@ pub(super) struct Chain {
     pub unused: Vec<FileNumber>,
     /// Bytes that are no record in a segment without records.
     pub torn_tail: Option<TornTail>,
+    /// A record in there says that what lies before it was on disk.
+    is_proved_by_unused: bool,
 }
 
 impl Chain {
@@ -62,10 +68,16 @@ impl Chain {
                     let Some(file) = chain.with_records(file, is_named, was_first, options)? else {
                         if was_first {
                             named = header.previous;
+                            let is_proved = chain.is_proved_by_unused;
+                            named.iter_mut().for_each(|named| named.is_synced |= is_proved);
                         }
                         continue;
                     };
                     if !is_named && !was_first {
+                        if header.previous.is_some_and(|previous| !previous.is_synced) {
+                            chain.unused.push(number);
+                            continue;
+                        }
                         return Err(file.corrupt(0, "segment has records but is not in the chain"));
                     }
                     if chain.segments.is_empty() {
@@ -116,9 +128,10 @@ impl Chain {
             return Ok(None);
         }
         let ahead = source.look_ahead(HEADER_BYTES, &crc)?;
-        if ahead.durable_upto > HEADER_BYTES {
+        if ahead.durable_upto > Some(HEADER_BYTES) {
             return Err(source.file.corrupt(HEADER_BYTES, "first record"));
         }
+        self.is_proved_by_unused = ahead.durable_upto == Some(HEADER_BYTES);
         self.unused(number, HEADER_BYTES, ahead.end);
         Ok(None)
     }
@@ -134,7 +147,7 @@ impl Chain {
         let number = file.number;
         let mut source = Source::new(file);
         let ahead = source.look_ahead(0, &RecordCrc::new(options.store_id, number))?;
-        if ahead.durable_upto > 0 {
+        if ahead.durable_upto.is_some() {
             let reason = match error {
                 HeaderError::Damaged(reason) => reason,
                 _ => "segment header is missing",
@@ -155,7 +168,7 @@ impl Chain {
 
 fn previous(link: SegmentLink) -> Previous {
     let SegmentLink { number, bytes, chain } = link;
-    Previous { number, bytes, chain }
+    Previous { number, bytes, chain, is_synced: true }
 }
 
 fn check_identity(

@@ -80,8 +80,11 @@ pub enum SegmentState {
     Empty,
     /// The manifest says that it is not needed any more.
     Obsolete,
-    /// It ends in a record that was not finished: never acknowledged, cut when the store opens.
+    /// It ends in a record that was not finished: never synced, cut when the store opens.
     TornTail(Gap),
+    /// It was written behind a torn tail, or is what a recovery left of such a one: removed when
+    /// the store opens.
+    Dropped,
     /// It is damaged, here first.
     Damaged(Gap),
 }
@@ -367,7 +370,7 @@ impl SegmentReport {
 }
 
 fn link(previous: Previous) -> SegmentLink {
-    let Previous { number, bytes, chain } = previous;
+    let Previous { number, bytes, chain, is_synced: _ } = previous;
     SegmentLink { number, bytes, chain }
 }
 
@@ -384,13 +387,18 @@ fn judge(segments: &mut [SegmentReport], from: FileNumber, verdict: &Result<Repl
         };
         let torn = verdict.as_ref().ok().and_then(|replay| replay.torn_tail.as_ref());
         let torn = torn.filter(|torn| torn.segment == segment.number);
+        let is_unused =
+            verdict.as_ref().is_ok_and(|replay| replay.unused.contains(&segment.number));
         segment.state = if segment.number < from {
             SegmentState::Obsolete
+        } else if let Some(torn) = torn {
+            let tail = segment.gaps.first().or(segment.tail.as_ref());
+            let reason = tail.map_or("no record", |tail| &tail.reason);
+            SegmentState::TornTail(Gap::new(torn.offset_bytes, torn.bytes, reason))
+        } else if is_unused && segment.records > 0 {
+            SegmentState::Dropped
         } else if let Some(damage) = segment.damage().or(refused) {
             SegmentState::Damaged(damage)
-        } else if let Some(torn) = torn {
-            let reason = segment.tail.as_ref().map_or("no record", |tail| &tail.reason);
-            SegmentState::TornTail(Gap::new(torn.offset_bytes, torn.bytes, reason))
         } else if segment.records == 0 {
             SegmentState::Empty
         } else {

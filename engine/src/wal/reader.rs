@@ -1,11 +1,12 @@
 //! Replay: reads the segments back, in order, and tells a torn tail from damage.
 //!
 //! 1. Find the chain of segments ([`super::chain`]).
-//! 2. Read every segment but the last up to its sealed length. Anything wrong there is damage.
-//! 3. Read the last as those, when the store was closed with it. Else read it until zeros or the
-//!    first bad record. Then look ahead, only to judge: a later
-//!    record that says "this was on disk" (`durable_upto`) makes it damage; else the tail is torn,
-//!    which is how a crash looks, and ends there.
+//! 2. Read every segment that was synced when it was sealed, as the next header or the manifest of
+//!    a closed store says, up to its sealed length. Anything wrong there is damage.
+//! 3. Read the others, the last one among them, until their seal, zeros or the first bad record.
+//!    Then look ahead, only to judge: a later record or header that says "this was on disk" makes
+//!    it damage; else the tail is torn, which is how a crash looks. The log ends there, and the
+//!    segments behind it are dropped.
 //!
 //! Nothing is written here; [`super::recover`] does, before it replays.
 
@@ -49,7 +50,7 @@ impl ReplayOptions {
 pub struct Replay {
     /// Segments that were read, in order.
     pub segments: Vec<SegmentInfo>,
-    /// Segments to remove: obsolete ones, and ones without a record.
+    /// Segments to remove: obsolete ones, ones without a record, and ones behind a torn tail.
     /// [`super::Wal::create`] removes them.
     pub unused: Vec<FileNumber>,
     /// Largest sequence number, 0 when there was no record.
@@ -69,7 +70,7 @@ pub struct TornTail {
     pub segment: FileNumber,
     /// Where its last whole record ends.
     pub offset_bytes: u64,
-    /// From there to the last byte that is not zero.
+    /// From there to the last byte that is not zero, those of the segments behind it counted in.
     pub bytes: u64,
 }
 
@@ -86,23 +87,51 @@ pub fn replay(
     visit: &mut Visit<'_>,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Replay> {
+    read_chain(fs, dir, options, visit, progress).map(|(replay, _)| replay)
+}
+
+/// A place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub segment: FileNumber,
+    pub offset: u64,
+}
+
+/// As [`replay`]; gives the end of what is proved to be on disk, too, if records lie behind it.
+pub(super) fn read_chain(
+    fs: &dyn Fs,
+    dir: &Path,
+    options: &ReplayOptions,
+    visit: &mut Visit<'_>,
+    progress: &dyn Fn(u64, u64),
+) -> Result<(Replay, Option<Place>)> {
     let chain = Chain::find(fs, dir, options)?;
     let mut replay =
         Replay { unused: chain.unused, torn_tail: chain.torn_tail, ..Replay::default() };
     let total: u64 = chain.segments.iter().map(|(file, _)| file.len).sum();
     let seals = chain.segments.iter().skip(1).map(|(_, header)| header.previous);
     let seals: Vec<_> = seals.chain([chain.seal_of_last]).collect();
+    let is_all_proved = chain.seal_of_last.is_some_and(|seal| seal.is_synced);
     let mut done = 0;
-    for ((file, header), seal) in chain.segments.into_iter().zip(seals) {
+    let mut proved = None;
+    let mut rest = chain.segments.into_iter().zip(seals);
+    while let Some(((file, header), seal)) = rest.next() {
         let mut segment = Segment::new(file, &header, options);
         let len = segment.source.file.len;
-        segment.read_records(seal, &mut replay, visit, &|at| progress(done + at, total))?;
+        let end =
+            segment.read_records(seal, &mut replay, visit, &|at| progress(done + at, total))?;
+        proved = segment.proved(is_all_proved).or(proved);
+        if let End::Open(reason) = end {
+            let behind: Vec<_> = rest.by_ref().map(|(segment, _)| segment).collect();
+            segment.judge_tail(reason, is_all_proved, behind, &mut replay)?;
+        }
         done += len;
         progress(done, total);
         replay.bytes += segment.info.bytes;
         replay.segments.push(segment.info);
     }
-    Ok(replay)
+    let end = replay.segments.last().map(|last| Place { segment: last.number, offset: last.bytes });
+    Ok((replay, proved.filter(|proved| Some(*proved) != end)))
 }
 
 /// What lies where a record may start.
@@ -113,12 +142,21 @@ pub(super) enum Found {
     Bad(&'static str),
 }
 
+/// How the records of a segment end.
+enum End {
+    /// As they were sealed.
+    Sealed,
+    /// For this reason, before the seal or where none is known.
+    Open(&'static str),
+}
+
 /// A segment being read.
 pub(super) struct Segment<'a> {
     /// What was read so far.
     pub info: SegmentInfo,
-    /// Largest `durable_upto` of what was read: up to there all of it was on disk.
-    pub durable_upto: u64,
+    /// Largest `durable_upto` of what was read: up to there all of it was on disk, and all before
+    /// it. 0 while nothing says so.
+    durable_upto: u64,
     pub source: Source,
     crc: RecordCrc,
     options: &'a ReplayOptions,
@@ -137,54 +175,66 @@ impl<'a> Segment<'a> {
             last_seq: None,
             chain: chain_start(&header.encode()),
         };
+        let is_on_durable = header
+            .previous
+            .is_none_or(|previous| previous.is_synced || previous.number < options.bounds.from);
         Segment {
             info,
-            durable_upto: HEADER_BYTES,
+            durable_upto: if is_on_durable { HEADER_BYTES } else { 0 },
             source: Source::new(file),
             crc: RecordCrc::new(header.store_id, header.number),
             options,
         }
     }
 
+    /// The end of what is proved to be on disk, if it lies in this segment.
+    fn proved(&self, is_all_proved: bool) -> Option<Place> {
+        let offset = if is_all_proved { self.info.bytes } else { self.durable_upto };
+        (offset > 0).then_some(Place { segment: self.info.number, offset })
+    }
+
     /// Reads the records behind the header. `seal`: what the next segment says of this one.
-    pub(super) fn read_records(
+    fn read_records(
         &mut self,
         seal: Option<Previous>,
         replay: &mut Replay,
         visit: &mut Visit<'_>,
         progress: &dyn Fn(u64),
-    ) -> Result<()> {
+    ) -> Result<End> {
         let sealed_bytes = seal.map(|seal| seal.bytes);
-        if sealed_bytes.is_some_and(|bytes| bytes < HEADER_BYTES || bytes > self.source.file.len) {
+        let must_be_whole = seal.is_some_and(|seal| seal.is_synced);
+        let is_too_long = |bytes| must_be_whole && bytes > self.source.file.len;
+        if sealed_bytes.is_some_and(|bytes| bytes < HEADER_BYTES || is_too_long(bytes)) {
             let end = self.source.file.len;
             return Err(self.source.file.corrupt(end, "segment is not as long as it was sealed"));
         }
         let mut reported = 0;
         while sealed_bytes != Some(self.info.bytes) {
             let at = self.info.bytes;
-            match self.next(seal.is_none())? {
+            let reason = match self.next(seal.is_none())? {
                 Found::Record(header) if header.kind == RecordKind::Data => {
                     self.visit_record(at, &header, replay, visit)?;
+                    if at - reported >= READ_BYTES as u64 {
+                        reported = at;
+                        progress(at);
+                    }
+                    continue;
                 }
                 Found::Record(_) => break,
-                Found::End if seal.is_none() => {
-                    return self.judge_tail("record is missing", replay);
-                }
-                Found::Bad(reason) if seal.is_none() => return self.judge_tail(reason, replay),
-                Found::End => return Err(self.source.file.corrupt(at, "record is missing")),
-                Found::Bad(reason) => return Err(self.source.file.corrupt(at, reason)),
+                Found::End => "record is missing",
+                Found::Bad(reason) => reason,
+            };
+            if must_be_whole {
+                return Err(self.source.file.corrupt(at, reason));
             }
-            if at - reported >= READ_BYTES as u64 {
-                reported = at;
-                progress(at);
-            }
+            return Ok(End::Open(reason));
         }
         let found = (self.info.bytes, self.info.chain);
         if seal.is_some_and(|seal| (seal.bytes, seal.chain) != found) {
             let reason = "records are not those that were sealed";
             return Err(self.source.file.corrupt(self.info.bytes, reason));
         }
-        Ok(())
+        Ok(End::Sealed)
     }
 
     /// Reads the record behind those read so far. The seal of the last segment is not counted in:
@@ -256,15 +306,33 @@ impl<'a> Segment<'a> {
         visit(number, header.seq, self.body(offset, header)?)
     }
 
-    /// Decides what the end of the last segment is: clean, torn, or damaged.
-    fn judge_tail(&mut self, reason: &'static str, replay: &mut Replay) -> Result<()> {
+    /// Decides what the end of the log is that was found here: clean, torn, or damaged. `behind`:
+    /// the segments that were written behind this one.
+    fn judge_tail(
+        &mut self,
+        reason: &'static str,
+        is_all_proved: bool,
+        behind: Vec<(SegmentFile, SegmentHeader)>,
+        replay: &mut Replay,
+    ) -> Result<()> {
         let offset = self.info.bytes;
         let ahead = self.source.look_ahead(offset, &self.crc)?;
-        if ahead.durable_upto > offset {
+        let mut was_on_disk = is_all_proved || ahead.durable_upto > Some(offset);
+        let mut bytes = ahead.end - offset;
+        let is_torn = bytes > 0 || !behind.is_empty();
+        for (at, (file, header)) in behind.into_iter().enumerate() {
+            let is_on_durable = header.previous.is_some_and(|previous| previous.is_synced);
+            let crc = RecordCrc::new(header.store_id, header.number);
+            replay.unused.push(header.number);
+            let ahead = Source::new(file).look_ahead(HEADER_BYTES, &crc)?;
+            was_on_disk |= (at > 0 && is_on_durable) || ahead.durable_upto > Some(0);
+            bytes += ahead.end - HEADER_BYTES;
+        }
+        if was_on_disk {
             return Err(self.source.file.corrupt(offset, reason));
         }
-        if ahead.end > offset {
-            let (segment, bytes) = (self.info.number, ahead.end - offset);
+        if is_torn {
+            let segment = self.info.number;
             replay.torn_tail = Some(TornTail { segment, offset_bytes: offset, bytes });
         }
         Ok(())

@@ -1,29 +1,33 @@
 //! Recovery: before the log is replayed, what is read is made certain to be on disk.
 //!
-//! What a reader sees at the end of the last segment may be in the page cache only, and a sync does
-//! not help: after one that failed the kernel holds the pages to be clean, so that the next one
-//! says
-//! yes and writes nothing, also for the next process. So what no later record says to have been on
-//! disk is copied to a new segment.
+//! What a reader sees at the end of the log may be in the page cache only, and a sync does not help:
+//! after one that failed the kernel holds the pages to be clean, so that the next one says yes and
+//! writes nothing, also for the next process. So what no later record says to have been on disk is
+//! copied to a new segment, be it the end of one segment or several that were never synced.
 //!
 //! ```text
-//! 000004.log   header | proved | not proved | torn          before
-//! 000009.log   header (000004 ends behind "proved") | copy of "not proved" | seal
+//! 000004.log   header | proved | not proved | seal              before
+//! 000007.log   header (000004, unsynced) | not proved | torn
+//! 000009.log   header (000004 ends behind "proved") | copy of "not proved" of both | seal
 //! ```
 //!
 //! Order: the copy is written and synced under a temporary name and then renamed, so that it is
-//! there in whole or not at all; until then the old segment is the last one, as before. The seal
-//! says that all before it is on disk, which is true whenever it is seen under its name.
+//! there in whole or not at all; until then the old segments are the last ones, as before. The seal
+//! says that all before it is on disk, which is true whenever it is seen under its name. Segments
+//! that were copied in whole are removed once the log goes on ([`super::Wal::create`]).
 
 use std::path::{Path, PathBuf};
 
+use super::SegmentInfo;
 use super::chain::Chain;
-use super::reader::{Found, Replay, ReplayOptions, Segment, TornTail, Visit, replay};
+use super::reader::{
+    Found, Place, Replay, ReplayOptions, Segment, TornTail, Visit, read_chain, replay,
+};
 use super::segment::{
     HEADER_BYTES, Previous, RecordCrc, RecordHeader, RecordKind, SegmentHeader, file_name,
     file_number, record_bytes,
 };
-use super::source::READ_BYTES;
+use super::source::{READ_BYTES, SegmentFile};
 use crate::fs::{File, Fs, write_all_at};
 use crate::key::{FileNumber, Seq};
 use crate::{Error, Result};
@@ -50,7 +54,7 @@ pub fn recover(
     Ok(replay)
 }
 
-/// Copies what the last segment holds unproved; gives the torn tail behind it.
+/// Copies what the end of the log holds unproved; gives the torn tail behind it.
 fn prove_tail(
     fs: &dyn Fs,
     dir: &Path,
@@ -58,27 +62,9 @@ fn prove_tail(
     number: &dyn Fn() -> FileNumber,
 ) -> Result<Option<TornTail>> {
     remove_unfinished(fs, dir)?;
-    let mut chain = Chain::find(fs, dir, options)?;
-    let Some((file, header)) = chain.segments.pop() else { return Ok(None) };
-    if chain.seal_of_last.is_some() {
-        return Ok(None);
-    }
-    let mut segment = Segment::new(file, &header, options);
-    let mut found = Replay::default();
-    segment.read_records(None, &mut found, &mut |_, _, _| Ok(()), &|_| {})?;
-    let proved_bytes = segment.durable_upto;
-    if proved_bytes >= segment.info.bytes {
-        return Ok(None);
-    }
-    let mut segment = Segment::new(segment.source.file, &header, options);
-    while segment.info.bytes < proved_bytes {
-        let Found::Record(_) = segment.next(true)? else { break };
-    }
-    if segment.info.bytes != proved_bytes {
-        let reason = "what was on disk does not end with a record";
-        return Err(segment.source.file.corrupt(proved_bytes, reason));
-    }
-    copy_rest(fs, dir, &mut segment, options.store_id, number())?;
+    let (found, proved) = read_chain(fs, dir, options, &mut |_, _, _| Ok(()), &|_, _| {})?;
+    let Some(proved) = proved else { return Ok(None) };
+    copy_rest(fs, dir, options, &found, proved, number())?;
     Ok(found.torn_tail)
 }
 
@@ -93,31 +79,49 @@ pub(super) fn remove_unfinished(fs: &dyn Fs, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes the records that `segment` has not read yet to the segment `number`.
+/// Writes the records of `found` behind `proved` to the segment `number`.
 fn copy_rest(
     fs: &dyn Fs,
     dir: &Path,
-    segment: &mut Segment<'_>,
-    store_id: u128,
+    options: &ReplayOptions,
+    found: &Replay,
+    proved: Place,
     number: FileNumber,
 ) -> Result<()> {
-    let last = &segment.info;
-    let previous = Previous { number: last.number, bytes: last.bytes, chain: last.chain };
-    let header = SegmentHeader { store_id, number, previous: Some(previous) };
+    let chain = Chain::find(fs, dir, options)?;
+    let is_unproved = |file: &SegmentFile| file.number >= proved.segment;
+    let unproved = chain.segments.into_iter().filter(|(file, _)| is_unproved(file));
+    let ends = found.segments.iter().filter(|info| info.number >= proved.segment);
     let name = file_name(number);
-    let mut copy = Copy::create(fs, dir.join(format!("{name}{NEW}")), &header)?;
-    let mut last_seq = 0;
-    loop {
-        let at = segment.info.bytes;
-        let Found::Record(header) = segment.next(true)? else { break };
-        if header.kind == RecordKind::Seal {
-            break;
-        }
-        last_seq = header.seq;
-        copy.push(RecordKind::Data, header.seq, header.body_crc, segment.body(at, &header)?)?;
+    let mut copy: Option<Copy> = None;
+    for ((file, header), end) in unproved.zip(ends) {
+        let mut segment = Segment::new(file, &header, options);
+        let copy = match &mut copy {
+            Some(copy) => copy,
+            None => {
+                let previous = Some(read_proved(&mut segment, proved.offset)?);
+                let header = SegmentHeader { store_id: options.store_id, number, previous };
+                copy.insert(Copy::create(fs, dir.join(format!("{name}{NEW}")), &header)?)
+            }
+        };
+        copy.push_rest(&mut segment, end.bytes)?;
     }
-    copy.push(RecordKind::Seal, last_seq, 0, &[])?;
+    let mut copy = copy.expect("what is proved ends in a segment that was read");
+    copy.push(RecordKind::Seal, found.last_seq, 0, &[])?;
     copy.finish(fs, dir, &name)
+}
+
+/// Reads what is proved of `segment`: what the segment behind it says of it.
+fn read_proved(segment: &mut Segment<'_>, proved_bytes: u64) -> Result<Previous> {
+    while segment.info.bytes < proved_bytes {
+        let Found::Record(_) = segment.next(false)? else { break };
+    }
+    let SegmentInfo { number, bytes, chain, .. } = segment.info;
+    if bytes != proved_bytes {
+        let reason = "what was on disk does not end with a record";
+        return Err(segment.source.file.corrupt(proved_bytes, reason));
+    }
+    Ok(Previous { number, bytes, chain, is_synced: true })
 }
 
 /// A segment being written in one go.
@@ -135,6 +139,19 @@ impl Copy {
         let file = fs.create(&path).map_err(|e| Error::io(&path, "create", e))?;
         let crc = RecordCrc::new(header.store_id, header.number);
         Ok(Copy { file, path, crc, buffer: header.encode().to_vec(), offset: 0 })
+    }
+
+    /// Adds the records that `segment` has up to `end` and has not read yet.
+    fn push_rest(&mut self, segment: &mut Segment<'_>, end: u64) -> Result<()> {
+        while segment.info.bytes < end {
+            let at = segment.info.bytes;
+            let Found::Record(header) = segment.next(false)? else { break };
+            if header.kind == RecordKind::Data {
+                let body = segment.body(at, &header)?;
+                self.push(RecordKind::Data, header.seq, header.body_crc, body)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn push(

@@ -3,8 +3,10 @@
 use crate::coding::{self, DecodeError, Decoder};
 use crate::key::{FileNumber, Seq};
 
-/// The format this build writes, and the newest it reads.
-pub(super) const FORMAT_VERSION: u32 = 1;
+/// The newest format this build reads. A header without flags is written as version 1.
+pub(super) const FORMAT_VERSION: u32 = 2;
+/// Flag of version 2: the segment before may not be on disk.
+const FLAG_UNSYNCED: u32 = 1;
 /// Length of a segment's header.
 pub(super) const HEADER_BYTES: u64 = 64;
 /// Length of a record's header.
@@ -30,6 +32,8 @@ pub(super) struct Previous {
     pub number: FileNumber,
     pub bytes: u64,
     pub chain: u32,
+    /// It was on disk before this segment was begun, and so were all before it.
+    pub is_synced: bool,
 }
 
 /// Header of a segment.
@@ -54,16 +58,17 @@ pub(super) enum HeaderError {
 
 impl SegmentHeader {
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES as usize] {
-        let previous =
-            self.previous.unwrap_or(Previous { number: FileNumber(0), bytes: 0, chain: 0 });
+        let none = Previous { number: FileNumber(0), bytes: 0, chain: 0, is_synced: true };
+        let previous = self.previous.unwrap_or(none);
+        let (version, flags) = if previous.is_synced { (1, 0) } else { (2, FLAG_UNSYNCED) };
         let mut tail = Vec::with_capacity(48);
         coding::put_u128(&mut tail, self.store_id);
         coding::put_u64(&mut tail, self.number.0);
         coding::put_u64(&mut tail, previous.number.0);
         coding::put_u64(&mut tail, previous.bytes);
         coding::put_u32(&mut tail, previous.chain);
-        coding::put_u32(&mut tail, 0);
-        let version = FORMAT_VERSION.to_le_bytes();
+        coding::put_u32(&mut tail, flags);
+        let version = u32::to_le_bytes(version);
         let mut out = [0; HEADER_BYTES as usize];
         out[..8].copy_from_slice(MAGIC);
         out[8..12].copy_from_slice(&version);
@@ -90,22 +95,23 @@ impl SegmentHeader {
             return Err(HeaderError::Damaged("checksum of the segment header"));
         }
         let version = u32::from_le_bytes(version);
-        if version != FORMAT_VERSION {
+        if !(1..=FORMAT_VERSION).contains(&version) {
             return Err(HeaderError::Version(version));
         }
-        Self::decode_fields(tail).map_err(damaged)
+        Self::decode_fields(version, tail).map_err(damaged)
     }
 
-    fn decode_fields(bytes: &[u8]) -> Result<SegmentHeader, DecodeError> {
+    fn decode_fields(version: u32, bytes: &[u8]) -> Result<SegmentHeader, DecodeError> {
         let mut decoder = Decoder::new(bytes);
         let store_id = decoder.u128()?;
         let number = FileNumber(decoder.u64()?);
-        let previous = Previous {
-            number: FileNumber(decoder.u64()?),
-            bytes: decoder.u64()?,
-            chain: decoder.u32()?,
+        let (before, bytes, chain) = (FileNumber(decoder.u64()?), decoder.u64()?, decoder.u32()?);
+        let is_synced = match (version, decoder.u32()?) {
+            (1, 0) => true,
+            (2, FLAG_UNSYNCED) => false,
+            _ => return Err(DecodeError { offset: 60, reason: "flags of the segment header" }),
         };
-        decoder.u32()?;
+        let previous = Previous { number: before, bytes, chain, is_synced };
         decoder.finish()?;
         let previous = (previous.number.0 != 0).then_some(previous);
         Ok(SegmentHeader { store_id, number, previous })
@@ -126,6 +132,8 @@ pub(super) struct RecordHeader {
     pub len: u32,
     pub body_crc: u32,
     pub kind: RecordKind,
+    /// Bytes of the segment that are on disk, and with them all segments before it; 0 while a
+    /// segment before it may not be.
     pub durable_upto: u64,
     pub seq: Seq,
 }
@@ -213,8 +221,9 @@ mod tests {
 
     #[test]
     fn a_segment_header_comes_back_and_every_flip_is_seen() {
-        let previous = Previous { number: FileNumber(3), bytes: 640, chain: 9 };
-        for previous in [None, Some(previous)] {
+        let previous =
+            |is_synced| Previous { number: FileNumber(3), bytes: 640, chain: 9, is_synced };
+        for previous in [None, Some(previous(true)), Some(previous(false))] {
             let header = SegmentHeader { store_id: 1 << 100, number: FileNumber(4), previous };
             let bytes = header.encode();
             assert_eq!(SegmentHeader::decode(&bytes), Ok(header));

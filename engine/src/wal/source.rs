@@ -56,8 +56,8 @@ pub(super) struct Source {
 
 /// What lies behind a bad record.
 pub(super) struct Ahead {
-    /// Largest `durable_upto` of the records found, 0 if there are none.
-    pub durable_upto: u64,
+    /// Largest `durable_upto` of the records found; `None` if there are none.
+    pub durable_upto: Option<u64>,
     /// Behind the last byte that is not zero; where the search began if all are.
     pub end: u64,
 }
@@ -88,7 +88,7 @@ impl Source {
 
     /// Searches from `offset` to the end of the file, to judge what lies at `offset`.
     pub(super) fn look_ahead(&mut self, offset: u64, crc: &RecordCrc) -> Result<Ahead> {
-        let mut ahead = Ahead { durable_upto: 0, end: offset };
+        let mut ahead = Ahead { durable_upto: None, end: offset };
         let mut at = offset;
         while at < self.file.len {
             let window = self.bytes(at, READ_BYTES as u64)?;
@@ -99,7 +99,7 @@ impl Source {
                         break;
                     };
                     if let Ok((header, _)) = crc.decode(header) {
-                        ahead.durable_upto = ahead.durable_upto.max(header.durable_upto);
+                        ahead.durable_upto = ahead.durable_upto.max(Some(header.durable_upto));
                     }
                 }
             }

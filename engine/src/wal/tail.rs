@@ -28,8 +28,10 @@ pub(super) struct Run {
     /// Where in the segment the bytes go.
     pub offset: u64,
     pub bytes: Vec<u8>,
-    /// The last record is the seal: nothing may be written elsewhere before this is synced.
+    /// The last record is the seal.
     pub seals: bool,
+    /// The next segment's header says that this one is on disk: it must be, before that is written.
+    pub syncs: bool,
     /// Position of the log behind the bytes.
     pub end: u64,
     pub records: u64,
@@ -51,11 +53,22 @@ struct Current {
     /// Position of the log at its first byte.
     base: u64,
     crc: RecordCrc,
+    /// Its header says that all segments before it are on disk.
+    is_on_durable: bool,
     /// Its file was filled ahead of time: it takes room that holds no record yet.
     is_filled: bool,
 }
 
 impl Current {
+    /// What a record says when the log is on disk up to `durable`.
+    fn durable_upto(&self, durable: u64) -> u64 {
+        if !self.is_on_durable && durable < self.base {
+            return 0;
+        }
+        // The header is on disk before any record is written.
+        durable.saturating_sub(self.base).max(HEADER_BYTES)
+    }
+
     fn new(header: &SegmentHeader, bytes: &[u8; HEADER_BYTES as usize], base: u64) -> Self {
         let info = SegmentInfo {
             number: header.number,
@@ -65,7 +78,8 @@ impl Current {
             chain: chain_start(bytes),
         };
         let crc = RecordCrc::new(header.store_id, header.number);
-        Current { info, base, crc, is_filled: false }
+        let is_on_durable = header.previous.is_none_or(|previous| previous.is_synced);
+        Current { info, base, crc, is_on_durable, is_filled: false }
     }
 }
 
@@ -168,15 +182,16 @@ impl Tail {
         body_crc: u32,
         durable: u64,
     ) {
-        // The header was on disk before any record could be written.
-        let durable_upto = durable.saturating_sub(self.current.base).max(HEADER_BYTES);
+        let durable_upto = self.current.durable_upto(durable);
         let header = RecordHeader { len, body_crc, kind, durable_upto, seq };
         let (bytes, crc) = self.current.crc.encode(&header);
         let info = &mut self.current.info;
         if self.runs.last().is_none_or(|run| run.seals) {
             let bytes = std::mem::take(&mut self.spare);
             let (offset, end) = (info.bytes, self.current.base + info.bytes);
-            self.runs.push(Run { opens: None, offset, bytes, seals: false, end, records: 0 });
+            let run =
+                Run { opens: None, offset, bytes, seals: false, syncs: false, end, records: 0 };
+            self.runs.push(run);
         }
         let run = self.runs.last_mut().expect("one was pushed if there was none");
         let size = record_bytes(u64::from(len));
@@ -192,22 +207,32 @@ impl Tail {
         info.chain = chain(info.chain, crc);
     }
 
-    /// Ends the current segment with a seal.
-    pub(super) fn seal(&mut self, durable: u64) {
+    /// Ends the current segment with a seal; `syncs`: it goes to disk before anything behind it is
+    /// written.
+    pub(super) fn seal(&mut self, durable: u64, syncs: bool) {
         self.push(RecordKind::Seal, self.last_seq, &[], 0, 0, durable);
-        self.runs.last_mut().expect("the seal was just pushed").seals = true;
+        let run = self.runs.last_mut().expect("the seal was just pushed");
+        (run.seals, run.syncs) = (true, syncs);
         self.sealed.push((self.current.info.clone(), self.end().0));
     }
 
-    /// Starts the segment behind a sealed one: the prepared one, or a file called `number()`.
-    pub(super) fn start_next(&mut self, number: impl FnOnce() -> FileNumber) {
+    /// Seals the current segment and starts the one behind it: the prepared one, or a file called
+    /// `number()`.
+    pub(super) fn start_next(
+        &mut self,
+        durable: u64,
+        syncs: bool,
+        number: impl FnOnce() -> FileNumber,
+    ) {
+        self.seal(durable, syncs);
         let (number, prepared) = match self.next.take() {
             Some((number, file)) => (number, Some(file)),
             None => (number(), None),
         };
         let last = &self.current.info;
         assert!(number > last.number, "file numbers ascend");
-        let previous = Previous { number: last.number, bytes: last.bytes, chain: last.chain };
+        let SegmentInfo { number: before, bytes, chain, .. } = *last;
+        let previous = Previous { number: before, bytes, chain, is_synced: syncs };
         let header = SegmentHeader { store_id: self.store_id, number, previous: Some(previous) };
         let (bytes, base) = (header.encode(), self.end().0);
         self.current = Current::new(&header, &bytes, base);
@@ -218,6 +243,7 @@ impl Tail {
             offset: HEADER_BYTES,
             bytes: Vec::new(),
             seals: false,
+            syncs: false,
             end: base + HEADER_BYTES,
             records: 0,
         });

@@ -1,6 +1,7 @@
 //! The log against crashes, faults and flipped bits.
 
 mod damage;
+mod unsynced;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -99,22 +100,34 @@ fn append(wal: &Wal, seq: Seq) -> Result<LogPosition> {
 }
 
 /// Runs a script from what is on `fs`; gives the last sequence number that was acknowledged as
-/// durable and the last that was appended.
+/// durable and the last that was appended. One step in 4 is a sync.
 fn run_script(fs: &SimFs, seed: u64, steps: u64, acked: &AtomicU64) -> Result<u64> {
+    run_syncing(fs, seed, steps, acked, 4)
+}
+
+/// As `run_script`, with a sync every `sync_every` steps or so.
+fn run_syncing(
+    fs: &SimFs,
+    seed: u64,
+    steps: u64,
+    acked: &AtomicU64,
+    sync_every: u64,
+) -> Result<u64> {
     let mut rng = Rng::new(seed);
     let replayed = recover(fs)?;
     let wal = create(fs, options(), &replayed)?;
     let mut seq = replayed.last_seq;
     for _ in 0..steps {
-        match rng.below(20) {
+        if rng.one_in(sync_every) {
+            wal.sync_to(wal.end())?;
+            acked.store(seq, Ordering::SeqCst);
+            continue;
+        }
+        match rng.below(15) {
             0 => wal.rotate()?,
             1 => wal.write_to(wal.end())?,
             // A failed preparation stops nothing.
             2..4 => drop(wal.prepare_next()),
-            4..9 => {
-                wal.sync_to(wal.end())?;
-                acked.store(seq, Ordering::SeqCst);
-            }
             _ => {
                 seq += 1;
                 append(&wal, seq)?;
@@ -165,7 +178,7 @@ fn check_survivor(after: &SimFs, acked: u64, context: &str) {
 #[test]
 fn a_crash_at_any_call_loses_nothing_acknowledged() {
     let mut points = 0;
-    for seed in 0..6 {
+    for (seed, sync_every) in (0..6).zip([4, 4, 4, 15, 50, 1000]) {
         let fs = new_fs(seed);
         let acked = Arc::new(AtomicU64::new(0));
         let (source, acked_then) = (fs.clone(), acked.clone());
@@ -178,8 +191,8 @@ fn a_crash_at_any_call_loses_nothing_acknowledged() {
                 kept.lock().push((after, acked_then.load(Ordering::SeqCst), context));
             }
         })));
-        run_script(&fs, seed, 120, &acked).unwrap();
-        run_script(&fs, seed + 100, 60, &acked).unwrap();
+        run_syncing(&fs, seed, 120, &acked, sync_every).unwrap();
+        run_syncing(&fs, seed + 100, 60, &acked, sync_every).unwrap();
         fs.observe(None);
         for (after, acked, context) in survivors.lock().drain(..) {
             check_survivor(&after, acked, &context);

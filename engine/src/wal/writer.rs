@@ -3,29 +3,34 @@
 //! ```text
 //! append   append lock: checksum of 28 bytes, copy into the tail. No I/O
 //! sync_to  already durable? done. Somebody leads? wait. Else lead:
-//!            take the tail -> write -> (of a sealed segment: sync; of a new one: its header first)
-//!            -> sync -> say how far -> wake all
+//!            take the tail -> write -> (of a new segment: sync its header first) -> sync
+//!            -> say how far -> wake all
 //! ```
+//!
+//! A sealed segment is synced before the next is begun if there was a sync while it was written,
+//! and the next one says so. In a log that nobody syncs it waits for the first sync or for its
+//! removal ([`super::files`]), and the records behind it say of nothing that it is on disk.
 //!
 //! The leader is one of the waiters, not a thread of its own: a lone writer pays no hand-over, and
 //! while one group is synced the next one gathers in the tail, so concurrent writers share syncs.
 //!
-//! Lock order: `output` before `tail` before nothing; `progress` is held by no one who takes
+//! Lock order: `lead` before `tail` before nothing; `progress` is held by no one who takes
 //! another lock.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 
+use super::files::{Files, Output};
 use super::inspect::SegmentLink;
-use super::segment::{HEADER_BYTES, Previous, SegmentHeader, file_name, record_bytes};
+use super::segment::{HEADER_BYTES, Previous, SegmentHeader, record_bytes};
 use super::tail::{Opening, Run, Tail};
 use super::waiting::{Ticket, Waiting};
 use super::{Replay, SegmentInfo, WalMetrics, WalOptions};
 use crate::clock::Clock;
 use crate::coding;
-use crate::fs::{File, Fs, write_all_at};
+use crate::fs::Fs;
 use crate::key::{FileNumber, Seq};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
@@ -37,9 +42,6 @@ pub struct LogPosition(pub u64);
 
 /// Gives out file numbers, ascending. Called under the append lock: an atomic, no more.
 pub type Numbers = Arc<dyn Fn() -> FileNumber + Send + Sync>;
-
-/// Bytes of one write when a segment is filled with zeros.
-const FILL_BYTES: usize = 1 << 20;
 
 /// A segment is worth filling ahead of time when no more than this is written between syncs:
 /// filling writes every byte of the log twice, and small writes into a filled file cost more (the
@@ -59,28 +61,25 @@ struct Progress {
     waiting_for_write: u32,
 }
 
-/// The file being written; the leader's.
+/// What the leader holds.
 #[derive(Debug)]
-struct Output {
-    file: Box<dyn File>,
-    path: PathBuf,
-    has_unsynced: bool,
+struct Lead {
+    /// The segment being written.
+    output: Output,
     /// Records of the last group write: more than one tells of concurrent writers.
     last_group_records: u64,
 }
 
 /// The log, open for appending.
 pub struct Wal {
-    fs: Arc<dyn Fs>,
-    dir: PathBuf,
+    files: Files,
     options: WalOptions,
-    clock: Arc<dyn Clock>,
     metrics: Arc<WalMetrics>,
     numbers: Numbers,
     tail: Mutex<Tail>,
     /// The next segment is wanted and nobody works on it.
     wants_next: AtomicBool,
-    output: Mutex<Output>,
+    lead: Mutex<Lead>,
     progress: Mutex<Progress>,
     progressed: Condvar,
     /// Those who wait without a thread.
@@ -97,7 +96,7 @@ pub struct Wal {
 
 impl fmt::Debug for Wal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wal").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("Wal").field("dir", &self.files.dir()).finish_non_exhaustive()
     }
 }
 
@@ -113,32 +112,31 @@ impl Wal {
         numbers: Numbers,
     ) -> Result<Wal> {
         let last = replayed.segments.last();
-        let previous =
-            last.map(|last| Previous { number: last.number, bytes: last.bytes, chain: last.chain });
+        // Recovery made it durable.
+        let is_synced = true;
+        let previous = last.map(|last| {
+            let SegmentInfo { number, bytes, chain, .. } = *last;
+            Previous { number, bytes, chain, is_synced }
+        });
         let header = SegmentHeader { store_id: options.store_id, number: numbers(), previous };
         assert!(last.is_none_or(|last| last.number < header.number), "file numbers ascend");
-        let path = dir.join(file_name(header.number));
-        let file = create_sparse(&*fs, &path, options.segment_bytes)?;
-        write_all_at(&*file, &header.encode(), 0).map_err(|e| Error::io(&path, "write", e))?;
-        file.sync().map_err(|e| Error::io(&path, "sync", e))?;
-        fs.sync_dir(dir).map_err(|e| Error::io(dir, "sync", e))?;
+        let files = Files::new(fs, dir, options.segment_bytes, clock, metrics.clone());
+        let opening = Opening { number: header.number, header: header.encode(), prepared: None };
+        let output = files.begin(opening)?;
         for number in &replayed.unused {
             // One that stays is found unused again at the next open.
-            let _ = fs.remove_file(&dir.join(file_name(*number)));
+            let _ = files.remove(*number);
         }
-        metrics.segments_created.fetch_add(1, Ordering::Relaxed);
         let sealed = replayed.segments.iter().map(|segment| (segment.clone(), 0)).collect();
         let tail = Tail::new(&header, options.segment_bytes, replayed.last_seq, sealed);
         Ok(Wal {
-            fs,
-            dir: dir.to_owned(),
+            files,
             options,
-            clock,
             metrics,
             numbers,
             tail: Mutex::new(tail),
             wants_next: AtomicBool::new(false),
-            output: Mutex::new(Output { file, path, has_unsynced: false, last_group_records: 0 }),
+            lead: Mutex::new(Lead { output, last_group_records: 0 }),
             progress: Mutex::default(),
             progressed: Condvar::new(),
             waiting: Waiting::default(),
@@ -195,8 +193,9 @@ impl Wal {
     }
 
     fn start_next(&self, tail: &mut Tail) {
-        tail.seal(self.durable.load(Ordering::Acquire));
-        tail.start_next(|| (self.numbers)());
+        // A log that is synced tells damage from a torn tail better.
+        let syncs = self.segment_syncs.load(Ordering::Relaxed) > 0;
+        tail.start_next(self.durable.load(Ordering::Acquire), syncs, || (self.numbers)());
     }
 
     /// Returns when everything before `position` was handed to the operating system.
@@ -310,19 +309,19 @@ impl Wal {
 
     /// Writes everything appended so far, and syncs it if asked to.
     fn lead(&self, sync: bool) -> Result<()> {
-        let mut output = self.output.lock();
-        if sync && output.last_group_records > 1 {
+        let mut lead = self.lead.lock();
+        if sync && lead.last_group_records > 1 {
             self.gather();
         }
         let runs = self.tail.lock().take();
         let mut end = self.written.load(Ordering::Acquire);
         let mut records = 0;
         for mut run in runs {
-            self.write_run(&mut output, &mut run)?;
+            self.write_run(&mut lead.output, &mut run)?;
             (end, records) = (run.end, records + run.records);
             self.tail.lock().give_back(run.bytes);
         }
-        output.last_group_records = records;
+        lead.last_group_records = records;
         if records > 0 {
             self.metrics.group_records.record(records);
         }
@@ -332,7 +331,7 @@ impl Wal {
             if self.progress.lock().waiting_for_write > 0 {
                 self.progressed.notify_all();
             }
-            self.sync_output(&mut output)?;
+            self.files.sync(&mut lead.output)?;
             self.durable.store(end, Ordering::Release);
         }
         Ok(())
@@ -340,47 +339,16 @@ impl Wal {
 
     fn write_run(&self, output: &mut Output, run: &mut Run) -> Result<()> {
         if let Some(opening) = run.opens.take() {
-            *output = self.open_segment(opening)?;
+            self.segment_syncs.store(0, Ordering::Relaxed);
+            let sealed = std::mem::replace(output, self.files.begin(opening)?);
+            self.files.leave(sealed);
         }
         if !run.bytes.is_empty() {
-            output.has_unsynced = true;
-            write_all_at(&*output.file, &run.bytes, run.offset)
-                .map_err(|e| Error::io(&output.path, "write", e))?;
+            output.write(&run.bytes, run.offset)?;
         }
-        if run.seals {
-            self.sync_output(output)?;
+        if run.syncs {
+            self.files.sync(output)?;
             self.durable.store(run.end, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    /// Puts a segment to use: its name and its header are on disk when this returns.
-    fn open_segment(&self, opening: Opening) -> Result<Output> {
-        self.segment_syncs.store(0, Ordering::Relaxed);
-        let path = self.dir.join(file_name(opening.number));
-        let is_prepared = opening.prepared.is_some();
-        let file = match opening.prepared {
-            Some(file) => file,
-            None => create_sparse(&*self.fs, &path, self.options.segment_bytes)?,
-        };
-        let mut output = Output { file, path, has_unsynced: true, last_group_records: 0 };
-        write_all_at(&*output.file, &opening.header, 0)
-            .map_err(|e| Error::io(&output.path, "write", e))?;
-        self.sync_output(&mut output)?;
-        if !is_prepared {
-            self.fs.sync_dir(&self.dir).map_err(|e| Error::io(&self.dir, "sync", e))?;
-        }
-        self.metrics.segments_created.fetch_add(1, Ordering::Relaxed);
-        self.metrics.segments_prepared.fetch_add(u64::from(is_prepared), Ordering::Relaxed);
-        Ok(output)
-    }
-
-    fn sync_output(&self, output: &mut Output) -> Result<()> {
-        if output.has_unsynced {
-            let start = self.clock.monotonic_ns();
-            output.file.sync().map_err(|e| Error::io(&output.path, "sync", e))?;
-            self.metrics.sync_ns.record(self.clock.monotonic_ns().saturating_sub(start));
-            output.has_unsynced = false;
         }
         Ok(())
     }
@@ -427,12 +395,11 @@ impl Wal {
             return Ok(());
         }
         let number = (self.numbers)();
-        let path = self.dir.join(file_name(number));
-        let file = match self.create_filled(&path) {
+        let file = match self.files.create_filled(number) {
             Ok(file) => file,
             Err(error) => {
                 // Never used; one that stays is removed at the next open.
-                let _ = self.fs.remove_file(&path);
+                let _ = self.files.remove(number);
                 return Err(error);
             }
         };
@@ -443,22 +410,7 @@ impl Wal {
             return Ok(());
         }
         drop(tail);
-        self.fs.remove_file(&path).map_err(|e| Error::io(&path, "remove", e))
-    }
-
-    fn create_filled(&self, path: &Path) -> Result<Box<dyn File>> {
-        let file = self.fs.create(path).map_err(|e| Error::io(path, "create", e))?;
-        let zeros = vec![0; FILL_BYTES.min(self.options.segment_bytes as usize)];
-        let mut offset = 0;
-        while offset < self.options.segment_bytes {
-            let count = (self.options.segment_bytes - offset).min(zeros.len() as u64);
-            write_all_at(&*file, &zeros[..count as usize], offset)
-                .map_err(|e| Error::io(path, "write", e))?;
-            offset += count;
-        }
-        file.sync().map_err(|e| Error::io(path, "sync", e))?;
-        self.fs.sync_dir(&self.dir).map_err(|e| Error::io(&self.dir, "sync", e))?;
-        Ok(file)
+        self.files.remove(number)
     }
 
     /// Ends the current segment, so that the next record starts a new one. No I/O; does nothing to
@@ -492,11 +444,10 @@ impl Wal {
             unused
         };
         if let Some((number, _)) = unused {
-            let path = self.dir.join(file_name(number));
-            self.fs.remove_file(&path).map_err(|e| Error::io(&path, "remove", e))?;
+            self.files.remove(number)?;
         }
-        // Until the new segment is on disk the old one may not go.
-        self.sync_to(self.end())
+        // Begins the new segment; the old one may go then.
+        self.write_to(self.end())
     }
 
     /// Segments that were not removed, oldest first; the last is being appended to.
@@ -517,22 +468,20 @@ impl Wal {
     }
 
     /// Removes sealed segments below `keep_from`. Only after the manifest edit that says so is
-    /// durable. One whose seal is not yet on disk stays until the next call.
+    /// durable. One that is not yet written to its end stays until the next call.
     ///
     /// # Errors
     /// `Io` of the first that could not be removed; it stays in [`Wal::segments`], the others go.
     pub fn remove_before(&self, keep_from: FileNumber) -> Result<()> {
-        let durable = self.durable.load(Ordering::Acquire);
-        let is_due = |(info, end): &(SegmentInfo, u64)| info.number < keep_from && *end <= durable;
+        self.files.forget_before(keep_from);
+        let written = self.written.load(Ordering::Acquire);
+        let is_due = |(info, end): &(SegmentInfo, u64)| info.number < keep_from && *end <= written;
         let due: Vec<_> = self.tail.lock().sealed.iter().filter(|s| is_due(s)).cloned().collect();
         let mut result = Ok(());
         for (info, _) in due {
-            let path = self.dir.join(file_name(info.number));
-            match self.fs.remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    result = result.and(Err(Error::io(&path, "remove", e)));
-                }
-                _ => self.tail.lock().sealed.retain(|(kept, _)| kept.number != info.number),
+            match self.files.remove(info.number) {
+                Ok(()) => self.tail.lock().sealed.retain(|(kept, _)| kept.number != info.number),
+                Err(error) => result = result.and(Err(error)),
             }
         }
         result
@@ -548,23 +497,15 @@ impl Wal {
                 return Ok(());
             }
             tail.closed = true;
-            tail.seal(self.durable.load(Ordering::Acquire));
+            tail.seal(self.durable.load(Ordering::Acquire), true);
             (tail.current().bytes, tail.end(), tail.next.take())
         };
         self.sync_to(end)?;
         // Tidying that may be left undone: the zeros behind the seal, and a segment never used.
-        let _ = self.output.lock().file.set_len(bytes);
+        self.lead.lock().output.cut(bytes);
         if let Some((number, _)) = next {
-            let _ = self.fs.remove_file(&self.dir.join(file_name(number)));
+            let _ = self.files.remove(number);
         }
         Ok(())
     }
-}
-
-/// A new file of `bytes` zeros that take no room yet: still better than one that grows with every
-/// write, whose length each sync must record.
-fn create_sparse(fs: &dyn Fs, path: &Path, bytes: u64) -> Result<Box<dyn File>> {
-    let file = fs.create(path).map_err(|e| Error::io(path, "create", e))?;
-    file.set_len(bytes).map_err(|e| Error::io(path, "set length of", e))?;
-    Ok(file)
 }

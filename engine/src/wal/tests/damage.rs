@@ -103,9 +103,9 @@ fn a_later_format_is_refused_by_name() {
     let wal = create(&fs, options(), &Replay::default()).unwrap();
     wal.close().unwrap();
     let mut bytes = fs.bytes(&path(1)).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let crc = crate::coding::crc_of_parts(&[&bytes[..12], &bytes[16..64]]);
     bytes[12..16].copy_from_slice(&crc.to_le_bytes());
     fs.set_bytes(&path(1), bytes);
-    assert!(matches!(read(&fs), Err(Error::Version { found: 2, supported: 1, .. })));
+    assert!(matches!(read(&fs), Err(Error::Version { found: 3, supported: 2, .. })));
 }
