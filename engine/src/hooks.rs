@@ -12,14 +12,14 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::key::{Kind, Op, Seq};
-use crate::memtable::{Memtable, MemtableKind};
+use crate::memtable::{Memtable, PlainMemtables};
 use crate::range_delete::RangeDeletes;
 use crate::scan::Body;
 
 /// What is special about a keyspace. Found again at open by the keyspace's name.
 pub trait Hooks: Send + Sync + std::fmt::Debug {
-    /// A new, empty memtable; `plain` is what the store's options say for plain keyspaces.
-    fn memtable(&self, plain: MemtableKind) -> Arc<dyn Memtable>;
+    /// A new, empty memtable; `plain` makes those of plain keyspaces.
+    fn memtable(&self, plain: &PlainMemtables) -> Arc<dyn Memtable>;
 
     /// Refuses an operation that the memtable could not apply, before it is logged. A keyspace
     /// with a merge of its own ([`Hooks::entry_merge`]) refuses `DeleteRange`: only the engine's

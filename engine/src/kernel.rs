@@ -50,6 +50,8 @@ use crate::keyspace::{FlushReason, KeyspaceState, MemtableSlot};
 use crate::levels::Graveyard;
 use crate::manifest::Manifest;
 use crate::manifest::log::FileNumbers;
+use crate::memtable::PlainMemtables;
+use crate::memtable::arena::Spares;
 use crate::metrics::Counters;
 use crate::options::runtime::Runtime;
 use crate::options::{Background, Options, RuntimeOptions};
@@ -222,6 +224,9 @@ pub(crate) struct Kernel {
     pub publisher: Publisher,
     pub registry: RwLock<Registry>,
     pub snapshots: Arc<Snapshots>,
+    pub memtables: PlainMemtables,
+    /// Memory for memtables to come.
+    pub spares: Arc<Spares>,
     pub memory: Memory,
     /// Held by whoever seals because memtables hold too much.
     pub sealing: Mutex<()>,
@@ -257,6 +262,11 @@ impl Kernel {
         let cache =
             Cache::with_files(options.cache_bytes, options.files_open_max, options.budget.clone());
         let reserved = options.budget.reserve_anyway(Share::Memtables, 0);
+        let raised = signal.clone();
+        let spares = Spares::new(&options.budget, Box::new(move || raised.raise()));
+        // Without workers nobody makes them ahead of time, or gives them back in time.
+        let has_workers = options.background != Background::Inline;
+        let handed_on = has_workers.then(|| spares.clone());
         let commits = Commits {
             last_seq: 0,
             dirty: HashMap::new(),
@@ -276,6 +286,8 @@ impl Kernel {
             publisher: Publisher::new(0),
             registry: RwLock::default(),
             snapshots: Arc::default(),
+            memtables: PlainMemtables::new(options.memtable, handed_on),
+            spares,
             memory: Memory {
                 total_bytes: AtomicI64::new(0),
                 sealed_bytes: AtomicI64::new(0),

@@ -7,6 +7,7 @@ pub mod skiplist;
 use std::any::Any;
 use std::sync::Arc;
 
+use self::arena::Spares;
 use crate::Result;
 use crate::key::{Op, Seq};
 use crate::scan::Cursor;
@@ -22,11 +23,23 @@ pub enum MemtableKind {
     Crossbeam,
 }
 
-impl MemtableKind {
+/// Makes the memtables of plain keyspaces of one store.
+#[derive(Debug, Clone)]
+pub struct PlainMemtables {
+    kind: MemtableKind,
+    spares: Option<Arc<Spares>>,
+}
+
+impl PlainMemtables {
+    /// Of this kind; those in an arena hand their memory on over `spares`.
+    pub fn new(kind: MemtableKind, spares: Option<Arc<Spares>>) -> Self {
+        PlainMemtables { kind, spares }
+    }
+
     /// An empty memtable.
-    pub fn create(self) -> Arc<dyn Memtable> {
-        match self {
-            MemtableKind::Arena => Arc::new(arena::ArenaMemtable::new()),
+    pub fn create(&self) -> Arc<dyn Memtable> {
+        match self.kind {
+            MemtableKind::Arena => Arc::new(arena::ArenaMemtable::new(self.spares.clone())),
             MemtableKind::Crossbeam => Arc::new(skiplist::SkipListMemtable::new()),
         }
     }

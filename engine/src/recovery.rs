@@ -288,7 +288,7 @@ impl Replayer<'_> {
             return slot;
         }
         let created = self.kernel.options.clock.monotonic_ns();
-        let memtable = keyspace.hooks.memtable(self.kernel.options.memtable);
+        let memtable = keyspace.hooks.memtable(&self.kernel.memtables);
         let slot = MemtableSlot::new(memtable, segment, LogPosition(0), created);
         keyspace.change_picture(|picture| picture.active = Some(slot.clone()));
         self.kernel.commits.lock().dirty.insert(keyspace.id, keyspace.clone());

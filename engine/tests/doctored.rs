@@ -11,7 +11,7 @@ use firndb_engine::Result;
 use firndb_engine::fs::sim::Rng;
 use firndb_engine::hooks::{EntryMerge, EntrySink, Hooks, InputEntry, KeepMerge, MergeContext};
 use firndb_engine::key::{Kind, Op, Seq};
-use firndb_engine::memtable::{Memtable, MemtableKind};
+use firndb_engine::memtable::{Memtable, PlainMemtables};
 use firndb_engine::options::HookResolver;
 use firndb_engine::scan::Cursor;
 
@@ -84,7 +84,7 @@ impl HookResolver for Resolver {
 }
 
 impl Hooks for Doctored {
-    fn memtable(&self, plain: MemtableKind) -> Arc<dyn Memtable> {
+    fn memtable(&self, plain: &PlainMemtables) -> Arc<dyn Memtable> {
         Arc::new(DoctoredMemtable { sound: self.sound.memtable(plain), bug: self.bug })
     }
 

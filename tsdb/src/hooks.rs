@@ -10,7 +10,7 @@ use std::sync::Arc;
 use firndb_engine as engine;
 use firndb_engine::hooks::{EntryMerge, Hooks, MergeContext, Plain};
 use firndb_engine::key::{Kind, Op};
-use firndb_engine::memtable::{Memtable, MemtableKind};
+use firndb_engine::memtable::{Memtable, PlainMemtables};
 use firndb_engine::options::HookResolver;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
@@ -89,7 +89,7 @@ struct PointsHooks {
 }
 
 impl Hooks for PointsHooks {
-    fn memtable(&self, _plain: MemtableKind) -> Arc<dyn Memtable> {
+    fn memtable(&self, _plain: &PlainMemtables) -> Arc<dyn Memtable> {
         Arc::new(PointsMemtable::new())
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{EntryMerge, Hooks, MergeContext};
 use crate::key::{Kind, Op};
-use crate::memtable::{Memtable, MemtableKind};
+use crate::memtable::{Memtable, PlainMemtables};
 use crate::{Error, Result};
 
 /// Combines operands (oldest first) onto a base; see [`Hooks::merge_operands`] for what it must
@@ -34,7 +34,7 @@ impl Plain {
 }
 
 impl Hooks for Plain {
-    fn memtable(&self, plain: MemtableKind) -> Arc<dyn Memtable> {
+    fn memtable(&self, plain: &PlainMemtables) -> Arc<dyn Memtable> {
         plain.create()
     }
 

@@ -230,6 +230,9 @@ impl Kernel {
             has_room
         };
         if !has_room() {
+            if budget.total_bytes() > budget.limit_bytes() {
+                self.spares.clear();
+            }
             self.counters.stalls.fetch_add(1, Ordering::Relaxed);
             // One writer writes it down for all that are stopped meanwhile.
             let is_first = self.counters.stalled.fetch_add(1, Ordering::Relaxed) == 0;
@@ -344,12 +347,8 @@ impl Kernel {
         }
         let (segment, position) = (self.wal().segment(), self.wal().end());
         let created = self.options.clock.monotonic_ns();
-        let slot = MemtableSlot::new(
-            keyspace.hooks.memtable(self.options.memtable),
-            segment,
-            position,
-            created,
-        );
+        let memtable = keyspace.hooks.memtable(&self.memtables);
+        let slot = MemtableSlot::new(memtable, segment, position, created);
         keyspace.change_picture(|picture| picture.active = Some(slot.clone()));
         commits.dirty.insert(keyspace.id, keyspace.clone());
         slot

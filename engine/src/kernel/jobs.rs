@@ -1,8 +1,9 @@
 //! The jobs of the background: flush, compaction, the next log segment, unlinking.
 //!
 //! Order: a sync that a future waits for, which is short; then flushes (they free memory and log),
-//! then the log segment that writers will need, then unlinking, then compactions, which leave one
-//! worker free for the others and let small ones go first ([`super::yielding`]).
+//! then memory for the next memtables, which is short, then the log segment that writers will need,
+//! then unlinking, then compactions, which leave one worker free for the others and let small ones
+//! go first ([`super::yielding`]).
 //!
 //! A job that fails leaves no output. On a full disk jobs wait and are tried again; any other
 //! failure is retried once, then the store becomes read-only with the cause. A failure of the log
@@ -66,7 +67,8 @@ impl Kernel {
         if step != Step::Idle {
             return step;
         }
-        if self.prepare_step() || self.clear_step() {
+        self.spares.trim(now);
+        if self.spares.make() || self.prepare_step() || self.clear_step() {
             return Step::Done;
         }
         self.compaction_step()

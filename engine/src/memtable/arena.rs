@@ -8,12 +8,15 @@ mod atomics;
 mod bump;
 mod heads;
 mod list;
+mod memory;
+mod spares;
 
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use self::list::{Entry, HEIGHT_MAX, List, Walk};
+pub use self::spares::Spares;
 use super::Memtable;
 use super::key_filter::KeyFilter;
 use crate::Result;
@@ -28,16 +31,10 @@ pub struct ArenaMemtable {
     filter_bytes: AtomicUsize,
 }
 
-impl Default for ArenaMemtable {
-    fn default() -> Self {
-        ArenaMemtable::new()
-    }
-}
-
 impl ArenaMemtable {
-    /// An empty memtable.
-    pub fn new() -> Self {
-        let (list, keys) = (Arc::new(List::new()), KeyFilter::default());
+    /// An empty memtable; its largest blocks come from `spares` and go there.
+    pub fn new(spares: Option<Arc<Spares>>) -> Self {
+        let (list, keys) = (Arc::new(List::new(spares)), KeyFilter::default());
         ArenaMemtable { list, keys, filter_bytes: AtomicUsize::new(0) }
     }
 }

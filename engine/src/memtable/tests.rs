@@ -10,6 +10,10 @@ use crate::key::{Kind, Op, Seq};
 
 const KINDS: [MemtableKind; 2] = [MemtableKind::Arena, MemtableKind::Crossbeam];
 
+fn create(kind: MemtableKind) -> Arc<dyn Memtable> {
+    PlainMemtables::new(kind, None).create()
+}
+
 fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Op<'a> {
     Op { kind: Kind::Put, key, value }
 }
@@ -28,7 +32,7 @@ fn versions(list: &dyn Memtable, key: &[u8], snapshot: Seq) -> Vec<(Seq, Kind, V
 #[test]
 fn versions_come_newest_first_and_stop_at_the_key() {
     for kind in KINDS {
-        let list = kind.create();
+        let list = create(kind);
         list.apply(3, &put(b"b", b"three"));
         list.apply(1, &put(b"b", b"one"));
         list.apply(2, &put(b"a", b"other"));
@@ -62,7 +66,7 @@ fn versions_come_newest_first_and_stop_at_the_key() {
 #[test]
 fn in_one_batch_the_last_operation_is_first_and_every_operand_counts() {
     for kind in KINDS {
-        let list = kind.create();
+        let list = create(kind);
         list.apply(7, &put(b"k", b"1"));
         list.apply(7, &Op { kind: Kind::Merge, key: b"k", value: b"2" });
         list.apply(7, &Op { kind: Kind::Merge, key: b"k", value: b"3" });
@@ -87,7 +91,7 @@ fn in_one_batch_the_last_operation_is_first_and_every_operand_counts() {
 #[test]
 fn bytes_grow_with_what_is_stored() {
     for kind in KINDS {
-        let list = kind.create();
+        let list = create(kind);
         assert_eq!(list.bytes(), 0);
         list.apply(1, &put(b"key", &[0; 1000]));
         let first_bytes = list.bytes();
@@ -101,7 +105,7 @@ fn bytes_grow_with_what_is_stored() {
 #[test]
 fn a_cursor_walks_both_ways_and_outlives_the_handle() {
     for kind in KINDS {
-        let list = kind.create();
+        let list = create(kind);
         let keys: Vec<Vec<u8>> = (0..100u8).map(|number| vec![number, number]).collect();
         for (index, key) in keys.iter().enumerate().rev() {
             list.apply(index as Seq + 1, &put(key, &[index as u8]));
@@ -145,7 +149,7 @@ fn many_threads_write_and_read_at_once() {
     for kind in KINDS {
         const THREADS: u64 = 4;
         const EACH: u64 = 2_000;
-        let list = kind.create();
+        let list = create(kind);
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
                 let list = list.clone();
@@ -220,7 +224,7 @@ proptest! {
             (prop::collection::vec((key(), 1u8..4, 0usize..40), 1..6), any::<u16>()), 1..60),
         probes in prop::collection::vec((key(), 0u64..70), 1..20),
     ) {
-        let lists = KINDS.map(MemtableKind::create);
+        let lists = KINDS.map(create);
         // Batches are applied in any order, the operations of one in theirs.
         let mut order: Vec<usize> = (0..batches.len()).collect();
         order.sort_by_key(|index| batches[*index].1);

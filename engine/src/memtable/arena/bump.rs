@@ -9,23 +9,22 @@
 //! finds the block full makes the next one and swaps it in; of several that do, one wins and the
 //! others free theirs. What would waste more than a quarter of a block gets a block of its own.
 //!
-//! On `unsafe`. A block is leaked into a raw pointer when it is made, as is its memory. It
+//! On `unsafe`. A block is leaked into a raw pointer when it is made, and owns its memory. It
 //! is reachable from exactly one of the two lists or, before that, by its maker alone; it leaves
 //! neither list before the [`Bump`] is dropped, when nobody holds a piece any more: pieces
 //! are used by [`super::list`] alone, which owns the `Bump` and frees it last. `previous` is set
 //! before the block is published by a release, and never changes after.
 
-use std::alloc::Layout;
 use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::atomics::{Atomics, Count, Pointer};
+use super::memory::{Memory, WORDS_MAX};
+use super::spares::Spares;
 
 /// Words of 8 bytes of the first block: 4 KiB, for the many keyspaces that hold little.
 const BLOCK_WORDS_MIN: usize = 512;
-/// Words of the largest block: 2 MiB, a large page of the processor. A search goes all over the
-/// memtable, and with small pages it also waits for the tables of pages.
-const BLOCK_WORDS_MAX: usize = 256 << 10;
 
 struct Block<A: Atomics> {
     /// The block before; null for the first.
@@ -34,48 +33,18 @@ struct Block<A: Atomics> {
     used_before: usize,
     /// Words asked for; more than there are once it is full.
     used: A::Count,
-    /// The words: all pieces are derived from this pointer.
-    words: NonNull<u64>,
-    len: usize,
+    memory: Memory,
 }
 
-/// How a block of so many words lies in memory: the largest ones on a large page.
-fn layout(words: usize) -> Layout {
-    let align = if words == BLOCK_WORDS_MAX { 8 * BLOCK_WORDS_MAX } else { align_of::<u64>() };
-    Layout::from_size_align(8 * words, align).expect("a batch is bounded, and so is a block")
-}
-
-#[expect(unsafe_code, reason = "shared memory handed out in pieces; see the module")]
 impl<A: Atomics> Block<A> {
-    fn new(previous: *mut Block<A>, used_before: usize, words: usize, used: usize) -> *mut Self {
-        let (len, layout) = (words, layout(words));
-        // SAFETY: blocks have words, so the size is not 0.
-        let memory = unsafe { std::alloc::alloc(layout) };
-        let Some(words) = NonNull::new(memory.cast::<u64>()) else {
-            std::alloc::handle_alloc_error(layout)
-        };
-        #[cfg(target_os = "linux")]
-        if len == BLOCK_WORDS_MAX {
-            let advice = rustix::mm::Advice::LinuxHugepage;
-            // SAFETY: the memory was just allocated with this size, and the advice does not change
-            // what it holds. Where there are no large pages, small ones do.
-            let _ = unsafe { rustix::mm::madvise(memory.cast(), layout.size(), advice) };
-        }
+    fn new(previous: *mut Self, used_before: usize, memory: Memory, used: usize) -> *mut Self {
         let used = A::Count::new(used);
-        Box::into_raw(Box::new(Block { previous, used_before, used, words, len }))
+        Box::into_raw(Box::new(Block { previous, used_before, used, memory }))
     }
 
     /// Words used here and before.
     fn used_in_all(&self) -> usize {
-        self.used_before + self.used.load(Relaxed).min(self.len)
-    }
-}
-
-#[expect(unsafe_code, reason = "shared memory handed out in pieces; see the module")]
-impl<A: Atomics> Drop for Block<A> {
-    fn drop(&mut self) {
-        // SAFETY: allocated with this layout, and given back once; no piece is in use any more.
-        unsafe { std::alloc::dealloc(self.words.as_ptr().cast(), layout(self.len)) };
+        self.used_before + self.used.load(Relaxed).min(self.memory.len())
     }
 }
 
@@ -83,6 +52,8 @@ impl<A: Atomics> Drop for Block<A> {
 pub(super) struct Bump<A: Atomics> {
     current: A::Pointer<Block<A>>,
     large: A::Pointer<Block<A>>,
+    /// Where largest blocks come from and go to.
+    spares: Option<Arc<Spares>>,
 }
 
 // SAFETY: blocks are shared between threads by design: their fields but for `used`, which is
@@ -95,8 +66,15 @@ unsafe impl<A: Atomics> Sync for Bump<A> {}
 
 #[expect(unsafe_code, reason = "shared memory handed out in pieces; see the module")]
 impl<A: Atomics> Bump<A> {
-    pub(super) fn new() -> Self {
-        Bump { current: A::Pointer::new(null_mut()), large: A::Pointer::new(null_mut()) }
+    pub(super) fn new(spares: Option<Arc<Spares>>) -> Self {
+        let (current, large) = (A::Pointer::new(null_mut()), A::Pointer::new(null_mut()));
+        Bump { current, large, spares }
+    }
+
+    /// Memory for a block.
+    fn memory(&self, words: usize) -> Memory {
+        let spares = self.spares.as_ref().filter(|_| words == WORDS_MAX);
+        spares.and_then(|spares| spares.take()).unwrap_or_else(|| Memory::new(words))
     }
 
     /// The block at `pointer`, which came out of one of the two lists.
@@ -106,9 +84,16 @@ impl<A: Atomics> Bump<A> {
         unsafe { pointer.as_ref() }
     }
 
+    /// The memory of a block that nobody uses.
+    fn give_back(&self, memory: Memory) {
+        if let Some(spares) = self.spares.as_ref().filter(|_| memory.len() == WORDS_MAX) {
+            spares.give(memory);
+        }
+    }
+
     /// Memory of `words` words that is nobody else's, aligned to a word, not initialised.
     pub(super) fn take(&self, words: usize) -> NonNull<u64> {
-        if words > BLOCK_WORDS_MAX / 4 {
+        if words > WORDS_MAX / 4 {
             return self.take_large(words);
         }
         let mut current = self.current.load(Acquire);
@@ -117,12 +102,12 @@ impl<A: Atomics> Bump<A> {
             let mut used_before = 0;
             if let Some(block) = self.block(current) {
                 let at = block.used.fetch_add(words, Relaxed);
-                if at + words <= block.len {
+                if at + words <= block.memory.len() {
                     // SAFETY: `at..at + words` lies in the block, and the addition gave it to
                     // this call alone.
-                    return unsafe { block.words.add(at) };
+                    return unsafe { block.memory.words().add(at) };
                 }
-                next_words = (block.len * 4).min(BLOCK_WORDS_MAX);
+                next_words = (block.memory.len() * 4).min(WORDS_MAX);
                 // Another thread may have made the next one while this one looked.
                 let now = self.current.load(Acquire);
                 if now != current {
@@ -130,17 +115,17 @@ impl<A: Atomics> Bump<A> {
                     continue;
                 }
                 // The rest of it is lost, and counts as used.
-                used_before = block.used_before + block.len;
+                used_before = block.used_before + block.memory.len();
             }
             let next_words = next_words.max(words.next_power_of_two());
-            let next = Block::new(current, used_before, next_words, words);
+            let next = Block::new(current, used_before, self.memory(next_words), words);
             match self.current.compare_exchange(current, next, Release, Acquire) {
                 // SAFETY: the block was just made, its first `words` words were taken by its
                 // maker, and it has at least that many.
-                Ok(_) => return unsafe { (*next).words },
+                Ok(_) => return unsafe { (*next).memory.words() },
                 Err(other) => {
                     // SAFETY: nobody has seen the block: the exchange did not take place.
-                    drop(unsafe { Box::from_raw(next) });
+                    self.give_back(unsafe { Box::from_raw(next) }.memory);
                     current = other;
                 }
             }
@@ -152,10 +137,10 @@ impl<A: Atomics> Bump<A> {
         let mut previous = self.large.load(Acquire);
         loop {
             let used_before = self.block(previous).map_or(0, Block::used_in_all);
-            let block = Block::new(previous, used_before, words, words);
+            let block = Block::new(previous, used_before, Memory::new(words), words);
             match self.large.compare_exchange(previous, block, Release, Acquire) {
                 // SAFETY: the block was just made and is this call's alone.
-                Ok(_) => return unsafe { (*block).words },
+                Ok(_) => return unsafe { (*block).memory.words() },
                 Err(other) => {
                     // SAFETY: nobody has seen the block: the exchange did not take place.
                     drop(unsafe { Box::from_raw(block) });
@@ -179,8 +164,9 @@ impl<A: Atomics> Drop for Bump<A> {
             let mut next = list.load(Acquire);
             while !next.is_null() {
                 // SAFETY: `&mut self`: no piece is in use, and each block is in one list, once.
-                let block = unsafe { Box::from_raw(next) };
-                next = block.previous;
+                let Block { previous, memory, .. } = *unsafe { Box::from_raw(next) };
+                self.give_back(memory);
+                next = previous;
             }
         }
     }
@@ -188,18 +174,21 @@ impl<A: Atomics> Drop for Bump<A> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::atomics::Native;
     use super::*;
+    use crate::budget::Budget;
 
     #[test]
     fn pieces_are_disjoint_and_counted() {
-        let bump = Bump::<Native>::new();
+        let bump = Bump::<Native>::new(None);
         assert_eq!(bump.bytes(), 0);
         let mut pieces = Vec::new();
         for round in 0..4000 {
             let words = match round % 1000 {
-                999 => BLOCK_WORDS_MAX / 4 + 1 + round,
-                500 => BLOCK_WORDS_MAX / 4,
+                999 => WORDS_MAX / 4 + 1 + round,
+                500 => WORDS_MAX / 4,
                 _ => 1 + round % 40,
             };
             let before = bump.bytes();
@@ -211,5 +200,26 @@ mod tests {
         pieces.sort_unstable();
         assert!(pieces.iter().all(|(at, _)| at % 8 == 0));
         assert!(pieces.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0));
+    }
+
+    #[test]
+    fn largest_blocks_go_from_one_list_to_the_next() {
+        let budget = Budget::unlimited();
+        let spares = Spares::new(&budget, Box::new(|| ()));
+        let fill = || {
+            let bump = Bump::<Native>::new(Some(spares.clone()));
+            // As many largest blocks as there are pieces, up to a few at the front.
+            let pieces = (0..40).map(|_| bump.take(WORDS_MAX / 4).as_ptr() as usize);
+            let blocks = pieces.map(|at| at / (8 * WORDS_MAX)).collect::<BTreeSet<_>>();
+            (bump, blocks)
+        };
+        let (first, blocks) = fill();
+        assert_eq!(spares.bytes(), 0);
+        drop(first);
+        let kept = spares.bytes();
+        assert!(kept > 0 && kept == budget.total_bytes());
+        let (_second, again) = fill();
+        assert!(again.intersection(&blocks).count() as u64 >= kept / (8 * WORDS_MAX as u64));
+        assert_eq!((spares.bytes(), budget.total_bytes()), (0, 0));
     }
 }

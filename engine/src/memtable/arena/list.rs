@@ -43,6 +43,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use super::atomics::{Atomics, Count, Native, Once, Pointer};
 use super::bump::Bump;
 use super::heads::Heads;
+use super::spares::Spares;
 use crate::key::{Kind, Seq};
 
 /// Links of the highest node. With one node in four a link higher, that is enough for 16 M nodes.
@@ -118,9 +119,10 @@ struct Splice<A: Atomics> {
 
 #[expect(unsafe_code, reason = "nodes in an arena; the module says why it is sound")]
 impl<A: Atomics> List<A> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(spares: Option<Arc<Spares>>) -> Self {
         let first = std::array::from_fn(|_| Link::<A>::new(null_mut()));
-        List { first, height: A::Count::new(1), heads: Heads::default(), arena: Bump::new() }
+        let arena = Bump::new(spares);
+        List { first, height: A::Count::new(1), heads: Heads::default(), arena }
     }
 
     /// Bytes taken of memory.

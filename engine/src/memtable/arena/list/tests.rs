@@ -38,7 +38,7 @@ fn versions(list: &List<Model>, key: &[u8]) -> Vec<(Vec<u8>, Seq)> {
 /// Two threads insert, this one reads meanwhile; then all must be there.
 fn two_writers(first: (Seq, &'static [u8], usize), second: (Seq, &'static [u8], usize)) {
     check(move || {
-        let list = Arc::new(List::<Model>::new());
+        let list = Arc::new(List::<Model>::new(None));
         insert(&list, 1, b"m", 2);
         let threads = [first, second].map(|(seq, key, height)| {
             let list = list.clone();
@@ -76,7 +76,7 @@ fn versions_of_one_key() {
 #[test]
 fn a_new_block_while_others_write() {
     check(|| {
-        let bump = Arc::new(Bump::<Model>::new());
+        let bump = Arc::new(Bump::<Model>::new(None));
         let thread = |words: usize| {
             let bump = bump.clone();
             spawn(move || (bump.take(words).as_ptr() as usize, 8 * words))
