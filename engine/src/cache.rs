@@ -174,6 +174,13 @@ impl Cache {
         Ok(block)
     }
 
+    /// The block at `offset` of `file` if it is in memory.
+    pub fn cached(&self, file: FileNumber, offset: u64) -> Option<Arc<BlockBytes>> {
+        let block = self.0.blocks.get(&(file, offset))?;
+        self.count(Counter::Hits, 1);
+        Some(block)
+    }
+
     /// The block at `offset` of `file` if it is in memory; counts neither as a hit nor as use.
     pub fn peek(&self, file: FileNumber, offset: u64) -> Option<Arc<BlockBytes>> {
         self.0.blocks.peek(&(file, offset))
@@ -286,6 +293,7 @@ impl BlockBytes {
 impl Deref for BlockBytes {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.buffer[self.start..]
     }

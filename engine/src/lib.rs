@@ -83,6 +83,7 @@
 pub mod budget;
 pub mod clock;
 pub mod error;
+mod prefetch;
 mod sync;
 
 pub mod bloom;

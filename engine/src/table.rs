@@ -19,6 +19,7 @@
 //!
 //! Files: `builder` writes, `reader` opens and gets, `cursor` walks, `check` verifies.
 
+mod ahead;
 mod anchors;
 mod block;
 mod builder;

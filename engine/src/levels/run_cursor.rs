@@ -156,7 +156,10 @@ impl Cursor for RunCursor {
 
     #[inline(always)]
     fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
-        self.open.as_mut().map_or(AtHand::Stayed, |(_, cursor)| cursor.next_at_hand(snapshot))
+        match &mut self.open {
+            Some((_, cursor)) => cursor.next_at_hand(snapshot),
+            None => AtHand::Stayed,
+        }
     }
 
     fn prev(&mut self) -> Result<()> {

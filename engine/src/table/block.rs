@@ -39,6 +39,7 @@ use std::ops::Range;
 use crate::coding::{put_u32, put_u64, put_varint, varint_at};
 use crate::expiry::EXPIRY_BYTES;
 use crate::key::{Kind, Seq, head};
+use crate::prefetch;
 use crate::scan::BodyHandle;
 pub(super) use cursor::BlockCursor;
 
@@ -254,6 +255,28 @@ impl<'a> BlockView<'a> {
         Ok(Entry { shared, suffix, suffix_at, seq: tag >> 3, kind, value, body, next: at })
     }
 
+    /// The entry at `at` where it is a put without a body and its key's lengths take a byte each, as
+    /// nearly all do.
+    #[inline(always)]
+    fn plain_entry(&self, at: usize) -> Option<Entry<'a>> {
+        let entries = &self.bytes[..self.layout.entries_end];
+        let [shared, unshared] = *entries.get(at..)?.first_chunk()?;
+        if (shared | unshared) >= 0x80 {
+            return None;
+        }
+        let (shared, mut at) = (usize::from(shared), at + 2);
+        let value_len = varint_at(entries, &mut at).ok()? as usize;
+        let tag = varint_at(entries, &mut at).ok()?;
+        let is_plain = tag & (1 << 2 | 3) == 0;
+        let (suffix_at, value_at) = (at, at + usize::from(unshared));
+        let suffix = entries.get(suffix_at..value_at)?;
+        let next = value_at.checked_add(value_len)?;
+        let (seq, kind, value, body) = (tag >> 3, Kind::Put, value_at..next, None);
+        let is_inside = next <= entries.len();
+        let entry = Entry { shared, suffix, suffix_at, seq, kind, value, body, next };
+        (is_plain && is_inside).then_some(entry)
+    }
+
     /// The entry at `at`, which must store its key whole.
     fn restart_entry(&self, at: usize) -> Result<Entry<'a>, Damage> {
         let entry = self.entry(at)?;
@@ -307,10 +330,8 @@ impl<'a> BlockView<'a> {
     /// Brings entries that are about to be read into the processor's cache, all lines at once: one
     /// after the other each step would wait for memory.
     fn touch(&self, entries: Range<usize>) {
-        const LINE_BYTES: usize = 64;
         let end = entries.end.min(entries.start + TOUCHED_BYTES_MAX);
-        let lines = self.bytes.get(entries.start..end).unwrap_or_default().iter();
-        std::hint::black_box(lines.step_by(LINE_BYTES).fold(0, |all, byte| all | byte));
+        prefetch::bytes(self.bytes.get(entries.start..end).unwrap_or_default());
     }
 
     /// Stands at the first entry at or after `(key, seq)`.

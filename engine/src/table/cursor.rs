@@ -1,11 +1,14 @@
 //! Walks a table both ways: a cursor in the index, and one in the data block it points at.
 //!
-//! A reader that fills the cache takes blocks one by one through it, and hints the file system,
-//! more each time, once it is seen to go forward. A job that reads a table once takes a window of
-//! the file at a time (blocks and the bodies between them) and leaves the cache as it is.
+//! A reader that fills the cache takes blocks one by one through it. Once it is seen to go forward
+//! it hints the file system, more each time; a next block that is in memory is looked up while the
+//! one before is walked, and comes into the processor's cache meanwhile. A job that reads a table
+//! once takes a window of the file at a time (blocks and the bodies between them) and leaves the
+//! cache as it is.
 
 use std::sync::Arc;
 
+use super::ahead::Ahead;
 use super::block::{BlockCursor, Damage};
 use super::footer::{self, FRAME_BYTES, Handle};
 use super::index;
@@ -18,46 +21,6 @@ use crate::{Error, Result};
 /// A job reads this much at once: few enough calls that they cost nothing, small enough that a
 /// merge of fifty tables holds little. Each such cursor holds one window.
 pub const WINDOW_BYTES: usize = 256 << 10;
-
-/// A reader that took this many blocks in ascending order is told to be a scan: the file system
-/// then reads ahead.
-const ASCENTS_MIN: u32 = 4;
-
-/// The first such hint is for this much, each next one for twice that, up to a window: a short scan
-/// costs little that it does not read, a long one waits seldom.
-const HINT_BYTES_MIN: u64 = 8 << 10;
-
-/// How far a reader has come, and how far the file system was told to read.
-#[derive(Debug)]
-struct Ahead {
-    last: u64,
-    ascents: u32,
-    hinted_to: u64,
-    hint_bytes: u64,
-}
-
-impl Ahead {
-    fn new() -> Self {
-        Ahead { last: 0, ascents: 0, hinted_to: 0, hint_bytes: HINT_BYTES_MIN }
-    }
-
-    /// Takes note of the block at `offset`; what should be read ahead now, if anything.
-    fn at(&mut self, offset: u64) -> Option<(u64, u64)> {
-        if offset <= self.last {
-            *self = Ahead { last: offset, ..Ahead::new() };
-            return None;
-        }
-        (self.last, self.ascents) = (offset, self.ascents + 1);
-        // Half of what was asked for is still ahead: the rest comes while that is read.
-        if self.ascents < ASCENTS_MIN || offset + self.hint_bytes / 4 < self.hinted_to {
-            return None;
-        }
-        let (from, len) = (self.hinted_to.max(offset), self.hint_bytes);
-        self.hinted_to = from + len;
-        self.hint_bytes = (2 * len).min(WINDOW_BYTES as u64);
-        Some((from, len))
-    }
-}
 
 /// Steps that cost about as much as a search of the block.
 const STEPS_MAX: u32 = 8;
@@ -72,6 +35,8 @@ pub struct TableCursor {
     data: BlockCursor,
     /// The block in `data`.
     data_handle: Option<Handle>,
+    /// The one after, where it is in memory and known to be read.
+    ahead: Option<(Handle, Arc<BlockBytes>)>,
     source: Source,
 }
 
@@ -96,6 +61,7 @@ impl TableCursor {
             is_open: false,
             data: BlockCursor::empty(),
             data_handle: None,
+            ahead: None,
             source,
         }
     }
@@ -139,14 +105,29 @@ impl TableCursor {
         if set.is_err() {
             self.data_handle = None;
         }
-        set.map_err(|damage| self.table.damaged(handle, damage))
+        set.map_err(|damage| self.table.damaged(handle, damage))?;
+        self.look_ahead();
+        Ok(())
+    }
+
+    /// Looks up the next block of a reader that is seen to go forward.
+    fn look_ahead(&mut self) {
+        if let Source::Cache(ahead) = &self.source
+            && ahead.is_scan()
+            && let Some(Ok(handle)) = self.index.next_value().map(index::handle)
+        {
+            self.ahead = self.table.block_ahead(handle).map(|block| (handle, block));
+        }
     }
 
     fn fetch(&mut self, handle: Handle) -> Result<Arc<BlockBytes>> {
         match &mut self.source {
             Source::Cache(ahead) => {
                 let ahead = ahead.at(handle.offset);
-                self.table.block(handle, ahead)
+                match self.ahead.take() {
+                    Some((known, block)) if known == handle => Ok(block),
+                    _ => self.table.block(handle, ahead),
+                }
             }
             Source::Window { .. } => match self.table.cached_block(handle) {
                 Some(block) => Ok(block),
@@ -375,29 +356,5 @@ impl Cursor for TableCursor {
         let range = self.data.value_range();
         let block = self.data.block().expect("called only while valid, in a block");
         Value::shared(block.clone(), range.start, range.len())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hints_double_and_stop_where_a_reader_turns() {
-        let mut ahead = Ahead::new();
-        let block = 4096;
-        let hints: Vec<_> = (1..400u64).filter_map(|at| ahead.at(at * block)).collect();
-        let first = u64::from(ASCENTS_MIN);
-        assert_eq!(hints[0], (first * block, HINT_BYTES_MIN), "after a few blocks in order");
-        for pair in hints.windows(2) {
-            assert_eq!(pair[0].0 + pair[0].1, pair[1].0, "nothing twice, nothing left out");
-            assert_eq!(pair[1].1, (2 * pair[0].1).min(WINDOW_BYTES as u64));
-        }
-        assert_eq!(ahead.at(5 * block), None);
-        for at in 6..5 + first {
-            assert_eq!(ahead.at(at * block), None);
-        }
-        let again = (5 + first) * block;
-        assert_eq!(ahead.at(again), Some((again, HINT_BYTES_MIN)), "a new scan");
     }
 }

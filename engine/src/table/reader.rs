@@ -20,6 +20,7 @@ use super::index;
 use crate::cache::{BlockBytes, Cache, Counter, Pin, spare};
 use crate::fs::{File, Fs, read_exact_at};
 use crate::key::{FileNumber, Kind, Seq};
+use crate::prefetch;
 use crate::scan::{Body, BodyFile, BodyHandle, Value};
 use crate::{Error, Result};
 
@@ -262,6 +263,13 @@ impl Table {
             }
             Ok(BlockBytes::new(self.read_block(handle)?))
         })
+    }
+
+    /// A data block that will be read next, if it is in memory.
+    pub(super) fn block_ahead(&self, handle: Handle) -> Option<Arc<BlockBytes>> {
+        let block = self.cache.cached(self.number, handle.offset)?;
+        prefetch::bytes(&block);
+        Some(block)
     }
 
     /// A data block if it is in memory.

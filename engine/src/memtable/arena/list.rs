@@ -45,6 +45,7 @@ use super::bump::Bump;
 use super::heads::Heads;
 use super::spares::Spares;
 use crate::key::{Kind, Seq};
+use crate::prefetch;
 
 /// Links of the highest node. With one node in four a link higher, that is enough for 16 M nodes.
 pub(super) const HEIGHT_MAX: usize = 12;
@@ -70,21 +71,6 @@ struct Node<A: Atomics> {
 }
 
 type Link<A> = <A as Atomics>::Pointer<Node<A>>;
-
-/// Asks the processor for the memory at `node`, which may be null: a search waits for memory most
-/// of the time, and so waits for two nodes at once.
-#[inline]
-#[expect(unsafe_code, reason = "an instruction of the processor")]
-fn prefetch<T>(node: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; it never faults, whatever the address.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(node.cast::<i8>());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = node;
-}
 
 /// A skip list of versions.
 pub(super) struct List<A: Atomics = Native> {
@@ -165,7 +151,7 @@ impl<A: Atomics> List<A> {
             let after = self.link(before, level).load(Acquire);
             if level > 0 {
                 // Where the search goes on should `after` not be before the target.
-                prefetch(self.link(before, level - 1).load(Relaxed));
+                prefetch::address(self.link(before, level - 1).load(Relaxed));
             }
             // One that was met a level above is known not to be less.
             let Some(entry) = self.entry(after).filter(|_| after != known_after) else {
@@ -403,7 +389,7 @@ impl<A: Atomics> Walk<A> {
         self.stand_at(|list| {
             let after = list.entry(node)?.after()?;
             // The one after that, while the caller looks at this one.
-            prefetch(list.link(after.node, 0).load(Relaxed));
+            prefetch::address(list.link(after.node, 0).load(Relaxed));
             Some(after)
         });
     }
@@ -414,7 +400,7 @@ impl<A: Atomics> Walk<A> {
         self.stand_at(|list| {
             let entry = list.entry(node)?;
             let mut after = entry.after()?;
-            prefetch(list.link(after.node, 0).load(Relaxed));
+            prefetch::address(list.link(after.node, 0).load(Relaxed));
             while after.key() == entry.key() {
                 after = after.after()?;
             }

@@ -181,11 +181,12 @@ impl BlockCursor {
             return false;
         }
         let view = view(&self.block, self.layout);
-        let Ok(entry) = view.entry(self.next) else { return false };
-        let is_asked_for = entry.kind == Kind::Put && entry.seq <= snapshot;
-        let is_next = is_asked_for && !self.key.is_same(entry.shared, entry.suffix);
+        let Some(entry) = view.plain_entry(self.next) else { return false };
+        if entry.seq > snapshot || self.key.is_same(entry.shared, entry.suffix) {
+            return false;
+        }
         let after = &view.bytes[entry.suffix_at..];
-        if !is_next || self.key.build(entry.shared, entry.suffix, after).is_err() {
+        if self.key.build(entry.shared, entry.suffix, after).is_err() {
             return false;
         }
         self.behind.clear();
@@ -194,8 +195,16 @@ impl BlockCursor {
         self.seq = entry.seq;
         self.kind = Kind::Put;
         self.value = entry.value;
-        self.body = entry.body;
+        self.body = None;
         true
+    }
+
+    /// The value of the next entry, if there is one.
+    pub(in crate::table) fn next_value(&self) -> Option<&[u8]> {
+        let view = self.view();
+        let is_inside = self.is_valid && self.next < self.layout.entries_end;
+        let entry = is_inside.then(|| view.entry(self.next))?.ok()?;
+        Some(view.value(&entry))
     }
 
     /// Moves to the previous entry.

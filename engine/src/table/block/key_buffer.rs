@@ -36,7 +36,7 @@ impl KeyBuffer {
     }
 
     /// Whether the key that `build` would make is the one that is there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_same(&self, shared: usize, suffix: &[u8]) -> bool {
         // Neighbours in order differ at the end, if they do.
         let is_rest = |rest: &[u8]| rest.last() == suffix.last() && rest == suffix;
@@ -45,7 +45,7 @@ impl KeyBuffer {
 
     /// Keeps `shared` bytes of the key and appends `suffix`, which `block` starts with: what
     /// follows it there may be copied too.
-    #[inline]
+    #[inline(always)]
     pub(super) fn build(
         &mut self,
         shared: usize,
