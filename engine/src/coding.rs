@@ -205,7 +205,7 @@ pub fn varint_at(bytes: &[u8], at: &mut usize) -> Result<u64, &'static str> {
 
 /// Of most that are longer all bytes lie in one word, whose groups of seven bits are moved together
 /// in three steps: pairs, pairs of pairs, halves.
-#[inline]
+#[inline(always)] // the numbers of entries
 fn long_varint_at(bytes: &[u8], at: &mut usize) -> Result<u64, &'static str> {
     const TOP_BITS: u64 = 0x8080_8080_8080_8080;
     if let Some(word) = bytes[*at..].first_chunk::<8>() {

@@ -109,6 +109,12 @@ pub fn key_cmp(a: &[u8], b: &[u8]) -> Ordering {
     head(&a[len - 8..len]).cmp(&head(&b[len - 8..len])).then(a.len().cmp(&b.len()))
 }
 
+/// Whether two keys are equal. Neighbours in order differ at the end, if they do.
+#[inline]
+pub fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.last() == b.last() && a == b
+}
+
 /// The first eight bytes of a key as a number that compares as they do; missing bytes count as 0,
 /// so where two are equal the keys may still differ. Heads are in tables: this must not change.
 #[inline]

@@ -43,6 +43,10 @@ pub trait Cursor: Send {
     fn next_at_hand(&mut self, _snapshot: Seq) -> AtHand {
         AtHand::Stayed
     }
+    /// A key that no entry at hand is behind, where that is known.
+    fn last_at_hand(&self) -> Option<&[u8]> {
+        None
+    }
     /// Moves to the previous entry.
     fn prev(&mut self) -> Result<()>;
     /// Whether the cursor is at an entry.
@@ -89,6 +93,9 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     }
     fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
         (**self).next_at_hand(snapshot)
+    }
+    fn last_at_hand(&self) -> Option<&[u8]> {
+        (**self).last_at_hand()
     }
     fn prev(&mut self) -> Result<()> {
         (**self).prev()

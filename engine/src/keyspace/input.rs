@@ -55,6 +55,9 @@ impl Cursor for Input {
             Input::Run(cursor) => cursor.next_at_hand(snapshot),
         }
     }
+    fn last_at_hand(&self) -> Option<&[u8]> {
+        of_either!(self, cursor => cursor.last_at_hand())
+    }
     fn prev(&mut self) -> Result<()> {
         of_either!(self, cursor => cursor.prev())
     }

@@ -162,6 +162,10 @@ impl Cursor for RunCursor {
         }
     }
 
+    fn last_at_hand(&self) -> Option<&[u8]> {
+        self.open.as_ref().and_then(|(_, cursor)| cursor.last_at_hand())
+    }
+
     fn prev(&mut self) -> Result<()> {
         if let Some((_, cursor)) = &mut self.open {
             cursor.prev()?;

@@ -6,8 +6,8 @@
 //! forward gave, reversed, also where two inputs hold the same version.
 //!
 //! Beside the top the heap's runner-up is known: one input often gives many entries in a row, and
-//! each costs one comparison then. Where the runner-up's key is another than the current one, no
-//! input but the top has versions of that.
+//! each costs one comparison then, or none while the runner-up is behind all that is at hand. Where
+//! the runner-up's key is another than the current one, no input but the top has versions of that.
 //!
 //! When the direction turns, every other input is sought anew to the far side of the current entry.
 //!
@@ -18,7 +18,7 @@ use std::cmp::Ordering;
 
 use super::{AtHand, Body, Cursor, Hidden, Value};
 use crate::Result;
-use crate::key::{Kind, Seq, internal_cmp, key_cmp};
+use crate::key::{Kind, Seq, internal_cmp, is_same, key_cmp};
 
 /// Walks several cursors as one, in internal order. Of entries with equal key and sequence
 /// number, that of the earlier input comes first.
@@ -30,6 +30,8 @@ pub struct MergingCursor<C: Cursor = Box<dyn Cursor>> {
     rival: usize,
     /// Whether the runner-up is known to have another key than the top.
     is_rival_apart: bool,
+    /// Whether the runner-up is known to be behind all that the top has at hand.
+    is_rival_far: bool,
     is_backward: bool,
     /// The current key, while inputs leave it.
     left_key: Vec<u8>,
@@ -39,9 +41,15 @@ impl<C: Cursor> MergingCursor<C> {
     /// A cursor over `inputs`, newest first.
     pub fn new(inputs: Vec<C>) -> Self {
         let heap = Vec::with_capacity(inputs.len());
-        let (rival, is_rival_apart, is_backward) = (0, false, false);
-        let left_key = Vec::new();
-        MergingCursor { inputs, heap, rival, is_rival_apart, is_backward, left_key }
+        MergingCursor {
+            inputs,
+            heap,
+            rival: 0,
+            is_rival_apart: false,
+            is_rival_far: false,
+            is_backward: false,
+            left_key: Vec::new(),
+        }
     }
 
     /// How the entries of two inputs compare.
@@ -83,7 +91,7 @@ impl<C: Cursor> MergingCursor<C> {
 
     /// Finds the runner-up of a heap in order.
     fn find_rival(&mut self) {
-        self.is_rival_apart = false;
+        (self.is_rival_apart, self.is_rival_far) = (false, false);
         self.rival = match self.heap.len() {
             0 | 1 => 0,
             2 => 1,
@@ -139,7 +147,7 @@ impl<C: Cursor> MergingCursor<C> {
         let (a, b) = (self.heap[0], self.heap[self.rival]);
         let (top, rival) = (&self.inputs[a], &self.inputs[b]);
         let keys = key_cmp(top.key(), rival.key());
-        self.is_rival_apart = keys.is_ne();
+        (self.is_rival_apart, self.is_rival_far) = (keys.is_ne(), false);
         let order = keys.then_with(|| rival.seq().cmp(&top.seq())).then(a.cmp(&b));
         let is_ahead = if self.is_backward { order.is_gt() } else { order.is_lt() };
         if !is_ahead {
@@ -160,7 +168,7 @@ impl<C: Cursor> MergingCursor<C> {
     /// Moves on until the key is another, whichever inputs have versions of it.
     fn leave_key(&mut self) -> Result<()> {
         self.keep_key();
-        while self.valid() && self.key() == self.left_key {
+        while self.valid() && is_same(self.key(), &self.left_key) {
             self.advance()?;
         }
         Ok(())
@@ -175,8 +183,18 @@ impl<C: Cursor> MergingCursor<C> {
     /// Compares the keys of the top and its runner-up.
     fn part_rival(&mut self) -> bool {
         let rival = &self.inputs[self.heap[self.rival]];
-        self.is_rival_apart = rival.key() != self.top().key();
+        self.is_rival_apart = !is_same(rival.key(), self.top().key());
         self.is_rival_apart
+    }
+
+    /// Compares what the top has at hand with the runner-up.
+    fn measure_rival(&mut self) {
+        if !self.heap.is_empty() && self.rival != 0 {
+            let rival = self.inputs[self.heap[self.rival]].key();
+            let last = self.top().last_at_hand();
+            self.is_rival_far = last.is_some_and(|last| last < rival);
+            self.is_rival_apart |= self.is_rival_far;
+        }
     }
 
     /// Seeks every input but the current one to the side of the current entry that will be walked.
@@ -266,7 +284,12 @@ impl<C: Cursor> Cursor for MergingCursor<C> {
         if self.is_backward {
             self.turn()?;
         }
-        if self.is_alone() { self.move_top(C::next_key) } else { self.leave_key() }
+        if !self.is_alone() {
+            return self.leave_key();
+        }
+        self.move_top(C::next_key)?;
+        self.measure_rival();
+        Ok(())
     }
 
     #[inline(always)]
@@ -275,7 +298,8 @@ impl<C: Cursor> Cursor for MergingCursor<C> {
             return AtHand::Stayed;
         }
         let moved = self.inputs[self.heap[0]].next_at_hand(snapshot);
-        if moved != AtHand::Stayed && self.rival != 0 && self.challenge() {
+        let is_first = self.rival == 0 || self.is_rival_far;
+        if moved != AtHand::Stayed && !is_first && self.challenge() {
             return AtHand::MovedElsewhere;
         }
         moved

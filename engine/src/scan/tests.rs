@@ -69,6 +69,10 @@ impl Cursor for ListCursor {
         self.at = self.at.map(|at| at + 1);
         AtHand::Moved
     }
+    fn last_at_hand(&self) -> Option<&[u8]> {
+        let last = self.at.map(|at| (at - at % 5 + 4).min(self.rows.len() - 1))?;
+        self.rows.len().is_multiple_of(2).then(|| &*self.rows[last].0)
+    }
     fn prev(&mut self) -> Result<()> {
         self.at = self.at.and_then(|index| index.checked_sub(1));
         Ok(())

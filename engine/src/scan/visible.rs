@@ -18,7 +18,7 @@ use super::hidden::HiddenKeys;
 use super::{AtHand, Cursor, Value};
 use crate::expiry::{EXPIRY_BYTES, Now, is_expired};
 use crate::hooks::Hooks;
-use crate::key::{Kind, Seq, key_cmp};
+use crate::key::{Kind, Seq, is_same, key_cmp};
 use crate::{Error, Result};
 
 /// Walks the keys that exist at a snapshot, each with its value, both ways, within bounds.
@@ -323,12 +323,6 @@ impl<C: Cursor> VisibleCursor<C> {
         }
         Ok(())
     }
-}
-
-/// Whether two keys are equal. Neighbours in order differ at the end, if they do.
-#[inline]
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    a.last() == b.last() && a == b
 }
 
 /// Whether a range delete hides the version under `inner`.

@@ -314,6 +314,11 @@ impl Cursor for TableCursor {
         if self.data.next_at_hand(snapshot) { AtHand::Moved } else { AtHand::Stayed }
     }
 
+    // Separators are not below what they separate.
+    fn last_at_hand(&self) -> Option<&[u8]> {
+        self.data.valid().then(|| self.index.key())
+    }
+
     fn prev(&mut self) -> Result<()> {
         if !self.data.valid() {
             return Ok(());

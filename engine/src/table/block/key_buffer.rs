@@ -5,6 +5,7 @@
 //! call. For that the buffer keeps a chunk of room behind the key.
 
 use super::Damage;
+use crate::key::is_same;
 
 /// Bytes copied at once.
 const CHUNK_BYTES: usize = 16;
@@ -38,9 +39,7 @@ impl KeyBuffer {
     /// Whether the key that `build` would make is the one that is there.
     #[inline(always)]
     pub(super) fn is_same(&self, shared: usize, suffix: &[u8]) -> bool {
-        // Neighbours in order differ at the end, if they do.
-        let is_rest = |rest: &[u8]| rest.last() == suffix.last() && rest == suffix;
-        self.key().get(shared..).is_some_and(is_rest)
+        self.key().get(shared..).is_some_and(|rest| is_same(rest, suffix))
     }
 
     /// Keeps `shared` bytes of the key and appends `suffix`, which `block` starts with: what
