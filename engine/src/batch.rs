@@ -58,6 +58,14 @@ impl WriteBatch {
         WriteBatch { bytes: vec![0; HEADER_BYTES], count: 0 }
     }
 
+    /// An empty batch with memory for `bytes` of operations: keys, values, and at most 16 bytes
+    /// for each operation. It grows where they are more.
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut batch = Vec::with_capacity(HEADER_BYTES + bytes);
+        batch.resize(HEADER_BYTES, 0);
+        WriteBatch { bytes: batch, count: 0 }
+    }
+
     /// A batch from bytes that [`WriteBatch::bytes`] gave, checked in full.
     ///
     /// # Errors
