@@ -24,9 +24,16 @@ pub struct Done {
     pub outcome: Result<Option<u64>, String>,
 }
 
+/// What a connection writes, in memory that the next operation uses again.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    keys: Vec<u64>,
+    pairs: Vec<(String, Vec<u8>)>,
+}
+
 impl Load<'_> {
     /// Does operation `operation`.
-    pub(super) fn operation(&self, operation: u64) -> Done {
+    pub(super) fn operation(&self, operation: u64, scratch: &mut Scratch) -> Done {
         let mut dice = Dice::of(self.args.seed, operation);
         let is_read = match self.args.mode() {
             Mode::Reads => true,
@@ -36,7 +43,7 @@ impl Load<'_> {
         };
         match (is_read, &self.points) {
             (true, None) => self.get(operation, &mut dice),
-            (false, None) => self.put(operation, &mut dice),
+            (false, None) => self.put(operation, &mut dice, scratch),
             (true, Some(points)) => {
                 let newest = self.newest.load(Ordering::Relaxed);
                 let series = self.keys.read(operation, newest, &mut dice);
@@ -68,14 +75,19 @@ impl Load<'_> {
         Done { kind: READ, entries: 1, outcome }
     }
 
-    fn put(&self, operation: u64, dice: &mut Dice) -> Done {
+    fn put(&self, operation: u64, dice: &mut Dice, scratch: &mut Scratch) -> Done {
+        let Scratch { keys, pairs } = scratch;
         let batch = self.args.batch as u64;
         let base = self.newest.fetch_add(batch, Ordering::Relaxed);
         let key = |n| self.keys.written(operation * batch + n, base + n, dice);
-        let keys: Vec<u64> = (0..batch).map(key).collect();
-        let pairs: Vec<_> = keys.iter().map(|key| self.pair(*key)).collect();
+        keys.clear();
+        keys.extend((0..batch).map(key));
+        pairs.resize_with(keys.len(), Default::default);
+        for (key, pair) in keys.iter().zip(&mut *pairs) {
+            self.fill_pair(*key, pair);
+        }
         let bytes = pairs.iter().map(|(_, value)| value.len() as u64).sum();
-        let outcome = self.target.put(&pairs).map(|()| {
+        let outcome = self.target.put(pairs).map(|()| {
             keys.iter().for_each(|key| self.acknowledge(*key));
             Some(bytes)
         });
@@ -91,18 +103,62 @@ impl Load<'_> {
 
     /// A key and its value: the key again, then bytes that do not compress.
     pub(super) fn pair(&self, key: u64) -> (String, Vec<u8>) {
-        let text = key_text(key);
-        let mut value = text.clone().into_bytes();
+        let mut pair = (String::new(), Vec::new());
+        self.fill_pair(key, &mut pair);
+        pair
+    }
+
+    /// Makes `pair` that of `key`.
+    fn fill_pair(&self, key: u64, (text, value): &mut (String, Vec<u8>)) {
+        let size = self.args.data_size as usize;
+        write_key(text, key);
+        value.clear();
+        value.reserve(size + DIGITS_MAX);
+        value.extend_from_slice(text.as_bytes());
         let mut dice = Dice::of(self.args.seed, key);
-        while value.len() < self.args.data_size as usize {
+        while value.len() < size {
             value.extend_from_slice(&dice.next().to_le_bytes());
         }
-        value.truncate(self.args.data_size as usize);
-        (text, value)
+        value.truncate(size);
     }
 }
 
+/// Digits of a key, at least; and of the largest.
+const DIGITS: usize = 12;
+const DIGITS_MAX: usize = 20;
+
 /// A key as text: equal lengths, in order.
 fn key_text(key: u64) -> String {
-    format!("key{key:012}")
+    let mut text = String::new();
+    write_key(&mut text, key);
+    text
+}
+
+/// Makes `text` that of `key`; digit by digit, as it is done for every operation and
+/// a formatter takes several times as long.
+fn write_key(text: &mut String, key: u64) {
+    let (mut digits, mut at, mut left) = ([b'0'; DIGITS_MAX], DIGITS_MAX, key);
+    while left > 0 {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+    }
+    text.clear();
+    text.push_str("key");
+    let shown = &digits[at.min(DIGITS_MAX - DIGITS)..];
+    text.push_str(std::str::from_utf8(shown).expect("digits"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_written_as_a_formatter_does() {
+        let mut text = "what was there".to_owned();
+        for key in [0, 7, 10, 1_234_567, 999_999_999_999, 1_000_000_000_000, u64::MAX] {
+            write_key(&mut text, key);
+            assert_eq!(text, format!("key{key:012}"));
+        }
+    }
 }

@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 
 use super::BenchArgs;
 use super::keys::Keys;
-use super::operations::{Done, KINDS, WRITE};
+use super::operations::{Done, KINDS, Scratch, WRITE};
 use super::points::Points;
 use super::progress;
 use super::target::Target;
@@ -186,7 +186,7 @@ impl<'a> Load<'a> {
 
     /// One connection.
     fn work(&self, start_ns: u64) -> Measured {
-        let mut measured = Measured::new();
+        let (mut measured, mut scratch) = (Measured::new(), Scratch::default());
         loop {
             let operation = self.next.fetch_add(1, Ordering::Relaxed);
             let due_ns = match self.args.target_ops {
@@ -204,7 +204,7 @@ impl<'a> Load<'a> {
             if self.is_enough(operation, due_ns, start_ns) {
                 return measured;
             }
-            let done = self.operation(operation);
+            let done = self.operation(operation, &mut scratch);
             let ns = self.clock.monotonic_ns().saturating_sub(due_ns);
             self.done.fetch_add(1, Ordering::Relaxed);
             let at_ns = due_ns.saturating_sub(start_ns);

@@ -28,6 +28,9 @@ use crate::{machine, status};
 /// A value of JSON that an answer of 200 holds when its statement failed.
 const FAILED: &str = "\"error\":";
 
+/// Bytes of an operation of a batch beside its key and value, at most.
+const OP_BYTES: usize = 16;
+
 /// Where the operations go.
 pub trait Target: Sync {
     /// What it is, for the report.
@@ -101,7 +104,8 @@ impl Target for Embedded {
     }
 
     fn put(&self, pairs: &[(String, Vec<u8>)]) -> Result<(), String> {
-        let mut batch = WriteBatch::new();
+        let bytes = pairs.iter().map(|(key, value)| key.len() + value.len() + OP_BYTES).sum();
+        let mut batch = WriteBatch::with_capacity(bytes);
         for (key, value) in pairs {
             batch.put(self.keyspace, key.as_bytes(), value);
         }
