@@ -15,6 +15,7 @@ use crate::fs::Fs;
 use crate::hooks::{Hooks, Plain};
 use crate::memtable::MemtableKind;
 use crate::table::FilterKind;
+use crate::wal::salvage::Scope;
 
 pub use policy::{LazyLeveled, Leveled, Policy, Tiered, TimeWindow};
 pub use runtime::RuntimeOptions;
@@ -69,6 +70,20 @@ pub enum OnCorruption {
     /// Keeps every whole record and sets the damaged segments aside in `quarantine/`, as the repair
     /// does; the metrics and events say what was lost.
     Salvage,
+    /// As `Salvage`, but keeps only what lies before the first record that is lost: the log of some
+    /// moment, for those who would rather lose more than have a gap. What was flushed stays.
+    Truncate,
+}
+
+impl OnCorruption {
+    /// What is kept of a damaged log, if it is opened at all.
+    pub(crate) fn scope(self) -> Option<Scope> {
+        match self {
+            OnCorruption::Stop => None,
+            OnCorruption::Salvage => Some(Scope::All),
+            OnCorruption::Truncate => Some(Scope::Prefix),
+        }
+    }
 }
 
 /// Who runs flushes and compactions.

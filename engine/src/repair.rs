@@ -30,7 +30,7 @@ use crate::key::{FileNumber, KeyspaceId, Kind};
 use crate::manifest::log::{CURRENT, FileNumbers, Loaded};
 use crate::manifest::{Manifest, manifest_name};
 use crate::options::Options;
-use crate::wal::salvage::{LostSpan, salvage, set_aside};
+use crate::wal::salvage::{LostSpan, Scope, salvage, set_aside};
 use crate::{Error, Result};
 
 /// What a repair did, or would do.
@@ -220,7 +220,7 @@ impl<'a> Repair<'a> {
         let (fs, dir) = (&*options.fs, &options.dir);
         let number = self.numbers.take();
         let store_id = self.manifest.store_id;
-        let done = salvage(fs, dir, store_id, state.log_bounds(), number, self.is_dry)?;
+        let done = salvage(fs, dir, store_id, state.log_bounds(), number, Scope::All, self.is_dry)?;
         if done.is_nothing() {
             return Ok(());
         }

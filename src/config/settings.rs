@@ -32,6 +32,7 @@ fn standing_of(config: &Config) -> Result<StandingRollups, ConfigError> {
 fn on_corruption_of(config: &Config) -> OnCorruption {
     match config.get("wal.on_corruption") {
         "salvage" => OnCorruption::Salvage,
+        "truncate" => OnCorruption::Truncate,
         _ => OnCorruption::Stop,
     }
 }

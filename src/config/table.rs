@@ -120,11 +120,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "wal.on_corruption",
-        Kind::Choice(&["stop", "salvage"]),
+        Kind::Choice(&["stop", "salvage", "truncate"]),
         "stop",
         "What a start does about a log that is damaged inside (an unfinished last record is cut in \
          any case). stop: refuses and says what to run. salvage: keeps every whole record, sets \
-         the damaged files aside in quarantine/, logs and counts what is lost.",
+         the damaged files aside in quarantine/, logs and counts what is lost. truncate: does so, \
+         but keeps only what lies before the first loss.",
     ),
     setting(
         "database.auto_create",

@@ -41,7 +41,7 @@ pub enum WalCommand {
     /// Save what is whole of a damaged log; the rest is set aside in DIR/quarantine.
     ///
     /// Example: firndb wal repair /var/lib/firndb --dry-run
-    Repair(super::RepairArgs),
+    Repair(repair::Args),
     /// Damage a copy of a folder, to see what check, repair and the server do about it.
     ///
     /// Example: firndb wal corrupt /var/lib/firndb --to /tmp/copy --kind torn-write --seed 7

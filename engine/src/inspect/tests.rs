@@ -14,7 +14,7 @@ use crate::key::{Kind, Seq};
 use crate::keyspace::Keyspace;
 use crate::options::{Background, Durability, KeyspaceOptions, Options};
 use crate::store::{ScanOptions, Store, WriteOptions};
-use crate::wal::salvage::{Salvage, salvage};
+use crate::wal::salvage::{Salvage, Scope, salvage};
 
 const DIR: &str = "/db";
 /// Only what was synced is left.
@@ -77,7 +77,7 @@ fn salvaged(sim: &SimFs, is_dry: bool) -> Salvage {
     let next = log.segments.last().map_or(0, |segment| segment.number.0 + 1);
     let number = FileNumber(known.state.next_file.0.max(next));
     let bounds = known.state.log_bounds();
-    salvage(sim, Path::new(DIR), known.store_id, bounds, number, is_dry).unwrap()
+    salvage(sim, Path::new(DIR), known.store_id, bounds, number, Scope::All, is_dry).unwrap()
 }
 
 fn contents(sim: &SimFs) -> BTreeMap<String, String> {
@@ -249,7 +249,7 @@ fn a_salvage_that_was_stopped_is_ended_by_the_next() {
         let (known, number) = (manifest_of(&whole), FileNumber(1000));
         let bounds = known.state.log_bounds();
         let dir = Path::new(DIR);
-        let stopped = salvage(&sim, dir, known.store_id, bounds, number, false);
+        let stopped = salvage(&sim, dir, known.store_id, bounds, number, Scope::All, false);
         for mode in [SYNCED, KILLED] {
             let after = sim.crash(mode, stop);
             let case = format!("stopped at {stop} of {ops} ({}), {mode:?}", stopped.is_ok());

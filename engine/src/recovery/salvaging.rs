@@ -1,7 +1,7 @@
 //! A log that is damaged inside, opened all the same, where the options say so.
 //!
 //! Steps: the open was refused, and let go of everything; the folder is locked, its manifest read,
-//! the log salvaged ([`salvage`]): every whole record goes to a new segment, the old ones to
+//! the log salvaged ([`salvage`]): what is kept of it goes to a new segment, the old ones to
 //! `quarantine/`. Then the store is opened as any other.
 //!
 //! Invariants: only damage of the log is mended here; what is set aside stays as it was; a crash
@@ -13,14 +13,14 @@ use super::lock;
 use crate::folder::FileKind;
 use crate::key::FileNumber;
 use crate::manifest::log::load;
-use crate::options::{OnCorruption, Options};
+use crate::options::Options;
 use crate::wal::salvage::{Salvage, salvage};
 use crate::{Error, Result};
 
 /// Mends the log where `error` is damage of it and the options ask for that; else the error again.
 pub(super) fn mend(options: &Options, error: Error) -> Result<Salvage> {
-    let is_asked = options.wal_on_corruption == OnCorruption::Salvage;
-    if !is_asked || !matches!(&error, Error::Corrupt { path, .. } if is_log(path)) {
+    let Some(scope) = options.wal_on_corruption.scope() else { return Err(error) };
+    if !matches!(&error, Error::Corrupt { path, .. } if is_log(path)) {
         return Err(error);
     }
     let (fs, dir) = (&*options.fs, &*options.dir);
@@ -31,7 +31,7 @@ pub(super) fn mend(options: &Options, error: Error) -> Result<Salvage> {
     let seen = seen.map_or(FileNumber(1), |number| FileNumber(number.0 + 1));
     let number = manifest.state.next_file.max(seen);
     let bounds = manifest.state.log_bounds();
-    let done = salvage(fs, dir, manifest.store_id, bounds, number, false)?;
+    let done = salvage(fs, dir, manifest.store_id, bounds, number, scope, false)?;
     // Whole records that make no sense are for people to look at.
     if done.is_nothing() { Err(error) } else { Ok(done) }
 }

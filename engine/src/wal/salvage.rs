@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Steps: every whole record of the segments that the store needs is found, in the order of
-//! sequence numbers, each number once; they are copied to one new segment, which is synced under
-//! another name and then renamed; then the old segments are moved to `quarantine/`.
+//! sequence numbers, each number once; those that are to be kept are copied to one new segment,
+//! which is synced under another name and then renamed; then the old segments are moved to
+//! `quarantine/`.
 //!
 //! Invariants:
 //! - nothing is removed: the old segments are in `quarantine/` as they were;
@@ -31,6 +32,15 @@ use crate::coding;
 use crate::fs::Fs;
 use crate::key::{FileNumber, Seq};
 use crate::{Error, Result};
+
+/// What is kept of a damaged log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Every whole record.
+    All,
+    /// The whole records before the first that is lost: what the log held at some moment.
+    Prefix,
+}
 
 /// What a salvage did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,7 +95,7 @@ struct Kept {
     len: usize,
 }
 
-/// Saves what is whole of the log in `dir`, as far as it is needed, into the segment `number`.
+/// Saves what `scope` says of the log in `dir`, as far as it is needed, into the segment `number`.
 /// With `is_dry` nothing is changed. A log that a store would open is left as it is.
 ///
 /// # Errors
@@ -96,6 +106,7 @@ pub fn salvage(
     store_id: u128,
     bounds: LogBounds,
     number: FileNumber,
+    scope: Scope,
     is_dry: bool,
 ) -> Result<Salvage> {
     let from = bounds.from;
@@ -118,15 +129,19 @@ pub fn salvage(
             }
         }
     }
-    let mut salvage = Salvage {
+    let mut lost = lost(&log, bounds);
+    lost.sort_by_key(|span| (span.segment, span.offset));
+    if scope == Scope::Prefix {
+        lost.append(&mut cut(&mut kept, &lost));
+    }
+    let salvage = Salvage {
         records: kept.len() as u64,
         bytes: kept.values().map(|place| record_bytes(place.len as u64)).sum(),
-        lost: lost(&log, bounds),
+        lost,
         set_aside: log.segments.iter().map(|s| s.number).filter(|n| *n >= from).collect(),
         // Without a log that begins anew the last segment would be missed.
         segment: (!kept.is_empty() || bounds.end_needed().is_some()).then_some(number),
     };
-    salvage.lost.sort_by_key(|span| (span.segment, span.offset));
     if !is_dry {
         remove_unfinished(fs, dir)?;
         if salvage.segment.is_some() {
@@ -140,6 +155,32 @@ pub fn salvage(
 fn place_of(record: &RecordView<'_>) -> (Seq, Kept, bool) {
     let (segment, offset, len) = (record.segment, record.offset, record.body.len());
     (record.seq, Kept { segment, offset, len }, record.is_seal)
+}
+
+/// Leaves out what lies behind the first place of `lost`; gives what that is, segment by segment.
+fn cut(kept: &mut BTreeMap<Seq, Kept>, lost: &[LostSpan]) -> Vec<LostSpan> {
+    let Some(first) = lost.first().map(|span| (span.segment, span.offset)) else {
+        return Vec::new();
+    };
+    let is_before = |place: &Kept| (place.segment, place.offset) < first;
+    let seq_before = kept.iter().filter(|(_, place)| is_before(place)).map(|(seq, _)| *seq).max();
+    let mut spans: BTreeMap<FileNumber, LostSpan> = BTreeMap::new();
+    kept.retain(|_, place| {
+        if is_before(place) {
+            return true;
+        }
+        let span = spans.entry(place.segment).or_insert_with(|| LostSpan {
+            segment: place.segment,
+            offset: place.offset,
+            bytes: 0,
+            reason: "whole records behind lost ones".to_owned(),
+            seq_before,
+            seq_after: None,
+        });
+        span.bytes += record_bytes(place.len as u64);
+        false
+    });
+    spans.into_values().collect()
 }
 
 /// What is lost: gaps between records, what is missing of sealed segments, and whole segments.

@@ -2,15 +2,27 @@
 
 use firndb::engine::inspect::log;
 use firndb::engine::key::FileNumber;
-use firndb::engine::wal::salvage::{LostSpan, Salvage, salvage};
+use firndb::engine::wal::salvage::{LostSpan, Salvage, Scope, salvage};
 
 use super::known;
 use crate::cli::{Exit, complain};
 use crate::offline::{RepairArgs, refused};
 use crate::output::{Answer, Cell, Rows, grouped};
 
+/// Arguments of `firndb wal repair`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    repair: RepairArgs,
+    /// Keep only what lies before the first loss: less, but what the log held at some moment.
+    #[arg(long)]
+    truncate: bool,
+}
+
 /// Runs the command.
-pub fn run(args: &RepairArgs) -> Exit {
+pub fn run(args: &Args) -> Exit {
+    let scope = if args.truncate { Scope::Prefix } else { Scope::All };
+    let args = &args.repair;
     let folder = match args.open("set its damaged log aside?") {
         Ok(folder) => folder,
         Err(exit) => return exit,
@@ -23,7 +35,7 @@ pub fn run(args: &RepairArgs) -> Exit {
     let outcome = log::segments(&*folder.fs, &folder.dir).and_then(|segments| {
         let seen = segments.last().map_or(0, |number| number.0 + 1);
         let number = FileNumber(known.next_file.0.max(seen));
-        salvage(&*folder.fs, &folder.dir, store_id, known.log, number, args.dry_run)
+        salvage(&*folder.fs, &folder.dir, store_id, known.log, number, scope, args.dry_run)
     });
     match outcome {
         Ok(done) => {

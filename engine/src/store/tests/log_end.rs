@@ -7,7 +7,7 @@ use crate::check::offline;
 use crate::fs::sim::CrashMode;
 use crate::inspect::{log, manifest};
 use crate::key::FileNumber;
-use crate::wal::salvage::salvage;
+use crate::wal::salvage::{Scope, salvage};
 
 const KEYS: usize = 40;
 
@@ -97,7 +97,8 @@ fn damage_of_the_last_records_of_a_closed_store_is_found() {
             // What is whole is kept, and the store opens with it, again and again.
             let (known, number) = (state(&sim), FileNumber(900));
             let (id, bounds) = (known.store_id, known.state.log_bounds());
-            let done = salvage(&sim, Path::new("/db"), id, bounds, number, false).unwrap();
+            let done =
+                salvage(&sim, Path::new("/db"), id, bounds, number, Scope::All, false).unwrap();
             assert_eq!(done.segment, Some(number), "{what}");
             for _ in 0..2 {
                 let store = Store::open(options_of(&sim)).unwrap();

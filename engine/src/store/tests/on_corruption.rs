@@ -119,13 +119,31 @@ fn a_damaged_log_is_refused_or_salvaged_as_the_options_say() {
             }
             _ => None,
         });
-        let (set_aside, records, losses) = said.expect("an event");
-        assert!(set_aside > 2 && (records, losses) == (kept, places), "{what}: {set_aside}");
+        let (set_aside, kept_records, losses) = said.expect("an event");
+        assert!(set_aside > 2 && (kept_records, losses) == (kept, places), "{what}: {set_aside}");
         assert!(is_set_aside(&sim), "{what}: what was damaged is kept");
         store.close().unwrap();
         // From then on it is a store as any.
-        let store = Store::open(options_of(&sim, OnCorruption::Stop)).unwrap();
-        assert_eq!((found(&store), store.metrics().wal_lost_spans), (expected, 0), "{what}");
+        let again = |sim: &SimFs| {
+            let store = Store::open(options_of(sim, OnCorruption::Stop)).unwrap();
+            (found(&store), store.metrics().wal_lost_spans)
+        };
+        assert_eq!(again(&sim), (expected.clone(), 0), "{what}");
+
+        // Cut there, it holds what comes before.
+        let sim = whole.crash(CrashMode::ALL[0], 1);
+        damage(&sim);
+        let store = Store::open(options_of(&sim, OnCorruption::Truncate)).unwrap();
+        let end = lost.first().copied().unwrap_or(KEYS);
+        let before: Vec<_> = (0..KEYS).map(|index| index < end).collect();
+        assert_eq!(found(&store), before, "{what}, cut");
+        let metrics = store.metrics();
+        assert_eq!(metrics.wal_salvaged_records, end as u64, "{what}, cut");
+        let bytes: u64 = records.iter().skip(end + lost.len()).map(|record| record.bytes).sum();
+        assert!(metrics.wal_lost_bytes >= bytes, "{what}, cut");
+        assert_eq!(metrics.wal_lost_spans > places, end + lost.len() < KEYS, "{what}, cut");
+        store.close().unwrap();
+        assert_eq!(again(&sim), (before, 0), "{what}, cut");
     }
 }
 
