@@ -32,7 +32,7 @@ pub enum Share {
     Compaction,
     /// Running queries and exports.
     Queries,
-    /// Request bodies, compressed and decompressed.
+    /// Request bodies, compressed and decompressed, and what open transactions wrote.
     Requests,
     /// What the process was measured to hold beyond the others.
     Other,

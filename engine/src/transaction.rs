@@ -20,7 +20,9 @@
 //!   may appear in it;
 //! - a key whose value came from the transaction's own write is no read;
 //! - what it notes of its reads is charged to the memory budget; where that refuses, notes become
-//!   coarser, which errs towards a conflict.
+//!   coarser, which errs towards a conflict;
+//! - what it writes is charged as well ([`Share::Requests`]), until its commit is in the store;
+//!   where that refuses, so is the write, and the transaction is as it was before.
 
 mod iterator;
 mod writes;
@@ -28,6 +30,7 @@ mod writes;
 use std::sync::Arc;
 
 use self::writes::{Change, Writes};
+use crate::budget::{Reservation, Share};
 use crate::conflicts::Reads;
 use crate::kernel::{Commit, Kernel, OpenTransaction, ScanOptions};
 use crate::key::{KeyspaceId, Kind, Op};
@@ -39,6 +42,12 @@ use crate::sync::Mutex;
 use crate::{Error, Result};
 
 pub use iterator::TransactionIterator;
+
+/// What a write takes in the transaction beside its key and value.
+const WRITE_OVERHEAD_BYTES: u64 = 96;
+
+/// Steps in which writes are charged: the budget is shared by all threads.
+const CHARGE_BYTES: u64 = 16 << 10;
 
 /// What a transaction must not have missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,6 +75,8 @@ pub struct Transaction {
     snapshot: Snapshot,
     isolation: Isolation,
     writes: Writes,
+    /// What of the memory budget stands for `writes`.
+    charged: Reservation,
     reads: Mutex<Reads>,
     /// It read for update: its commit is compared even where it writes nothing.
     is_locking: bool,
@@ -80,6 +91,7 @@ impl Transaction {
             snapshot,
             isolation: options.isolation,
             writes: Writes::default(),
+            charged: kernel.options.budget.reserve_anyway(Share::Requests, 0),
             reads: Mutex::new(Reads::charged(&kernel.options.budget)),
             is_locking: false,
             open,
@@ -142,7 +154,9 @@ impl Transaction {
     /// Sets `key` to `value`.
     ///
     /// # Errors
-    /// `NotFound`, `Invalid` and `Limit` as [`crate::store::Store::write`] gives them.
+    /// `NotFound`, `Invalid` and `Limit` as [`crate::store::Store::write`] gives them; `Busy` when
+    /// the memory budget has no room for what the transaction writes: what was written before
+    /// stays, to be committed or dropped.
     pub fn put(&mut self, keyspace: KeyspaceId, key: &[u8], value: &[u8]) -> Result<()> {
         let op = Op { kind: Kind::Put, key, value };
         self.check(keyspace, &op)?;
@@ -243,13 +257,23 @@ impl Transaction {
         Ok(commit)
     }
 
-    fn check(&self, keyspace: KeyspaceId, op: &Op<'_>) -> Result<Arc<KeyspaceState>> {
+    /// Whether the operation may be kept; charges it if so.
+    fn check(&mut self, keyspace: KeyspaceId, op: &Op<'_>) -> Result<Arc<KeyspaceState>> {
         let state = self.kernel.keyspace(keyspace)?;
         self.kernel.check_op(&state, op)?;
         let limit = self.kernel.options.batch_bytes_max as u64;
         let got = self.writes.bytes() + (op.key.len() + op.value.len()) as u64;
         if got > limit {
             return Err(Error::Limit { what: "bytes of a transaction", limit, got });
+        }
+        let held = got + (self.writes.count() + 1) * WRITE_OVERHEAD_BYTES;
+        if held > self.charged.bytes() {
+            let more = (held - self.charged.bytes()).next_multiple_of(CHARGE_BYTES);
+            if !self.charged.try_grow(more) {
+                let reason = "no memory is left for what a transaction writes";
+                let retry_after_ms = self.kernel.runtime.stall_ms_max();
+                return Err(Error::Busy { reason, retry_after_ms });
+            }
         }
         Ok(state)
     }

@@ -370,3 +370,52 @@ fn puts_of_a_transaction_expire() {
     clock.advance_ns(1_000_000_000);
     assert_eq!(all(&store), [None, value("for ever"), None, None]);
 }
+
+#[test]
+fn without_memory_for_a_write_the_transaction_stays_as_it_was() {
+    use crate::budget::{Budget, Share};
+
+    type Write = fn(&mut Transaction, KeyspaceId, &[u8], &[u8]) -> crate::Result<()>;
+    let value = vec![b'v'; 10 << 10];
+    let writes: [(&str, Write); 4] = [
+        ("put", |transaction, a, key, value| transaction.put(a, key, value)),
+        ("put that expires", |transaction, a, key, value| {
+            transaction.put_with_ttl(a, key, value, u64::MAX)
+        }),
+        ("merge", |transaction, a, key, value| transaction.merge(a, key, value)),
+        ("delete of a range", |transaction, a, key, value| {
+            transaction.delete_range(a, key, &[key, value].concat())
+        }),
+    ];
+    for (what, write) in writes {
+        let mut options = options();
+        (options.budget, options.key_bytes_max) = (Budget::new(1 << 20), 20 << 10);
+        let store = Store::open(options).unwrap();
+        let a = store.create_keyspace("kv/a", KeyspaceOptions::default()).unwrap().id;
+        let held = || store.options().budget.held_bytes(Share::Requests);
+        for is_committed in [false, true] {
+            let mut transaction = store.transaction().unwrap();
+            let refused = (0u32..200).find_map(|number| {
+                let key = number.to_be_bytes();
+                write(&mut transaction, a, &key, &value).err().map(|error| (number, error))
+            });
+            let (count, error) = refused.expect("more than there is memory");
+            assert!((60..96).contains(&count), "{what}: {count} of 10 KiB in 15/16 of a MiB");
+            let told = "no memory is left for what a transaction writes";
+            assert!(matches!(error, Error::Busy { reason, .. } if reason == told), "{error}");
+            assert!(held() >= u64::from(count) * (10 << 10), "{what}: {} held", held());
+            // What came before is there, and what was refused is not.
+            let there = |number: u32| transaction.get(a, &number.to_be_bytes()).unwrap().is_some();
+            let has_values = !what.starts_with("delete");
+            assert_eq!((there(count - 1), there(count)), (has_values, false), "{what}");
+            if is_committed {
+                assert!(commit(transaction), "{what}");
+                let last = store.get(a, &(count - 1).to_be_bytes(), None).unwrap();
+                assert_eq!(last.is_some(), has_values, "{what}");
+            } else {
+                drop(transaction);
+            }
+            assert_eq!(held(), 0, "{what}: all is given back");
+        }
+    }
+}

@@ -42,6 +42,7 @@ pub(super) struct Own {
 pub(super) struct Writes {
     keyspaces: BTreeMap<KeyspaceId, Own>,
     bytes: u64,
+    count: u64,
 }
 
 impl Writes {
@@ -52,6 +53,11 @@ impl Writes {
     /// Bytes of keys, values and operands written; what was overwritten is counted too.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Writes; those that were overwritten are counted too.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     pub fn own(&self, keyspace: KeyspaceId) -> Option<&Own> {
@@ -86,14 +92,14 @@ impl Writes {
     }
 
     fn set(&mut self, keyspace: KeyspaceId, key: &[u8], change: Change, value_bytes: usize) {
-        self.bytes += (key.len() + value_bytes) as u64;
+        self.note(key.len() + value_bytes);
         let own = self.keyspaces.entry(keyspace).or_default();
         own.changes.insert(key.into(), change);
         own.expiries.remove(key);
     }
 
     pub fn delete_range(&mut self, keyspace: KeyspaceId, start: &[u8], end: &[u8]) {
-        self.bytes += (start.len() + end.len()) as u64;
+        self.note(start.len() + end.len());
         let own = self.keyspaces.entry(keyspace).or_default();
         let inside = (Bound::Included(start), Bound::Excluded(end));
         let gone = own.changes.range::<[u8], _>(inside).map(|(key, _)| key.clone());
@@ -111,7 +117,7 @@ impl Writes {
         key: &[u8],
         operand: &[u8],
     ) -> Result<()> {
-        self.bytes += (key.len() + operand.len()) as u64;
+        self.note(key.len() + operand.len());
         let Own { changes, deleted, .. } = self.keyspaces.entry(keyspace).or_default();
         let operand = Value::copy(operand);
         match changes.get_mut(key) {
@@ -138,6 +144,12 @@ impl Writes {
                 reads.add_range(*keyspace, Bounds { lower, upper });
             }
         }
+    }
+
+    /// Counts a write of so many bytes.
+    fn note(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.count += 1;
     }
 
     /// All of it as one batch.
