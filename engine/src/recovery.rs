@@ -104,6 +104,7 @@ fn check_options(options: &Options) -> Result<()> {
     if options.background == Background::Threads(0) {
         return invalid("background threads: at least one");
     }
+    options.policy.check()?;
     RuntimeOptions::of(options).check()
 }
 

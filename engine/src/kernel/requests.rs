@@ -35,6 +35,7 @@ impl Kernel {
         self.check_writable()?;
         names.iter().try_for_each(|name| self.check_name(name))?;
         check_ttl(options.ttl_ms)?;
+        options.policy.map_or(Ok(()), |policy| policy.check())?;
         let mut manifest = self.manifest.lock();
         let mut missing: Vec<&String> = {
             let registry = self.registry.read();
@@ -127,6 +128,7 @@ impl Kernel {
 
     pub fn set_policy(&self, id: KeyspaceId, policy: Policy) -> Result<()> {
         self.check_writable()?;
+        policy.check()?;
         let mut manifest = self.manifest.lock();
         let keyspace = self.keyspace(id)?;
         if *keyspace.policy.lock() == policy {

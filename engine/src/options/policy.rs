@@ -10,6 +10,8 @@
 //! Invariant: all of them work on the same picture of runs ordered by age, so a change of policy
 //! rewrites nothing: the next pick finds what is due under the new one.
 
+use crate::{Error, Result};
+
 /// How the tables of a keyspace are compacted. May be changed at run time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Policy {
@@ -80,6 +82,29 @@ impl Policy {
         }
     }
 
+    /// Whether a keyspace may be compacted after it.
+    ///
+    /// # Errors
+    /// `Invalid` with the number that will not do, and what is allowed.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Policy::Leveled(Leveled { runs0_trigger, ratio, base_bytes }) => {
+                at_least("leveled.runs0_trigger", *runs0_trigger, 1)?;
+                at_least("leveled.ratio", *ratio, 2)?;
+                at_least("leveled.base_bytes", *base_bytes, 1)
+            }
+            Policy::Tiered(tiers) => tiers.check(),
+            Policy::LazyLeveled(LazyLeveled { tiers, ratio }) => {
+                tiers.check()?;
+                at_least("lazy_leveled.ratio", *ratio, 1)
+            }
+            Policy::TimeWindow(TimeWindow { tiers, prefix_bytes }) => {
+                tiers.check()?;
+                at_least("time_window.prefix_bytes", *prefix_bytes, 1)
+            }
+        }
+    }
+
     /// First bytes of a key that say which tables it may lie in with others.
     pub fn window_bytes(&self) -> Option<usize> {
         match self {
@@ -87,6 +112,33 @@ impl Policy {
             _ => None,
         }
     }
+}
+
+impl Tiered {
+    fn check(&self) -> Result<()> {
+        at_least("tiered.merge_runs_min", self.merge_runs_min, 2)?;
+        if self.merge_runs_max < self.merge_runs_min {
+            let (max, min) = (self.merge_runs_max, self.merge_runs_min);
+            let allowed = format!("it must be at least merge_runs_min, which is {min}");
+            return refuse("tiered.merge_runs_max", max.into(), &allowed);
+        }
+        if !(self.ratio >= 1.0 && self.ratio.is_finite()) {
+            return refuse("tiered.ratio", self.ratio, "it must be a number, 1 or more");
+        }
+        at_least("tiered.runs_max", self.runs_max, 2)
+    }
+}
+
+fn at_least(field: &str, value: impl Into<u64>, least: u64) -> Result<()> {
+    let value = value.into();
+    if value >= least {
+        return Ok(());
+    }
+    refuse(field, value as f64, &format!("it must be at least {least}"))
+}
+
+fn refuse(field: &str, value: f64, allowed: &str) -> Result<()> {
+    Err(Error::Invalid { reason: format!("{field} is {value}; {allowed}") })
 }
 
 impl Default for Leveled {
@@ -116,5 +168,85 @@ impl Default for TimeWindow {
 impl Default for Policy {
     fn default() -> Self {
         Policy::Leveled(Leveled::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_will_not_do_are_named() {
+        let (leveled, tiered) = (Leveled::default(), Tiered::default());
+        let (lazy, windows) = (LazyLeveled::default(), TimeWindow::default());
+        let none = Tiered { merge_runs_min: 0, ..tiered };
+        let cases = [
+            (Policy::Leveled(leveled), ""),
+            (Policy::Leveled(Leveled { runs0_trigger: 1, ratio: 2, base_bytes: 1 }), ""),
+            (
+                Policy::Leveled(Leveled { runs0_trigger: 0, ..leveled }),
+                "leveled.runs0_trigger is 0; it must be at least 1",
+            ),
+            (
+                Policy::Leveled(Leveled { ratio: 1, ..leveled }),
+                "leveled.ratio is 1; it must be at least 2",
+            ),
+            (
+                Policy::Leveled(Leveled { base_bytes: 0, ..leveled }),
+                "leveled.base_bytes is 0; it must be at least 1",
+            ),
+            (Policy::Tiered(tiered), ""),
+            (
+                Policy::Tiered(Tiered { merge_runs_min: 1, ..tiered }),
+                "tiered.merge_runs_min is 1; it must be at least 2",
+            ),
+            (Policy::Tiered(Tiered { merge_runs_min: 3, merge_runs_max: 3, ..tiered }), ""),
+            (
+                Policy::Tiered(Tiered { merge_runs_min: 3, merge_runs_max: 2, ..tiered }),
+                "tiered.merge_runs_max is 2; it must be at least merge_runs_min, which is 3",
+            ),
+            (
+                Policy::Tiered(Tiered { ratio: 0.5, ..tiered }),
+                "tiered.ratio is 0.5; it must be a number, 1 or more",
+            ),
+            (
+                Policy::Tiered(Tiered { ratio: f64::NAN, ..tiered }),
+                "tiered.ratio is NaN; it must be a number, 1 or more",
+            ),
+            (
+                Policy::Tiered(Tiered { ratio: f64::INFINITY, ..tiered }),
+                "tiered.ratio is inf; it must be a number, 1 or more",
+            ),
+            (
+                Policy::Tiered(Tiered { runs_max: 1, ..tiered }),
+                "tiered.runs_max is 1; it must be at least 2",
+            ),
+            (Policy::LazyLeveled(lazy), ""),
+            (
+                Policy::LazyLeveled(LazyLeveled { ratio: 0, ..lazy }),
+                "lazy_leveled.ratio is 0; it must be at least 1",
+            ),
+            (
+                Policy::LazyLeveled(LazyLeveled { tiers: none, ..lazy }),
+                "tiered.merge_runs_min is 0; it must be at least 2",
+            ),
+            (Policy::TimeWindow(windows), ""),
+            (
+                Policy::TimeWindow(TimeWindow { prefix_bytes: 0, ..windows }),
+                "time_window.prefix_bytes is 0; it must be at least 1",
+            ),
+            (
+                Policy::TimeWindow(TimeWindow { tiers: none, ..windows }),
+                "tiered.merge_runs_min is 0; it must be at least 2",
+            ),
+        ];
+        for (policy, expected) in cases {
+            let found = match policy.check() {
+                Ok(()) => String::new(),
+                Err(Error::Invalid { reason }) => reason,
+                Err(other) => panic!("{other}"),
+            };
+            assert_eq!(found, expected, "{policy:?}");
+        }
     }
 }

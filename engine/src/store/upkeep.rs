@@ -182,6 +182,9 @@ impl Store {
 
     /// Changes the compaction policy of a keyspace.
     ///
+    /// # Errors
+    /// `Invalid` where a number of it will not do; it says which, and what is allowed.
+    ///
     /// ```
     /// # use firndb_engine::options::{Policy, Tiered};
     /// # let (store, notes) = firndb_engine::example::store()?;
