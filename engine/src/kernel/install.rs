@@ -97,7 +97,7 @@ impl Kernel {
         Ok(written)
     }
 
-    /// Gives back the log's room when no memtable needs it: after everything was flushed.
+    /// Gives back the log's room if no memtable needs it: after everything was flushed.
     pub(crate) fn release_log(&self) -> Result<()> {
         let mut manifest = self.manifest.lock();
         if !self.commits.lock().dirty.is_empty() {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::*;
 
 impl Store {
-    /// Flushes the memtables of one keyspace or of all, and waits. After all, the log's room is
-    /// given back too.
+    /// Flushes the memtables of one keyspace or of all, and waits. The log's room is given back too,
+    /// where no memtable is left.
     ///
     /// ```
     /// # let (store, notes) = firndb_engine::example::store()?;
@@ -21,7 +21,7 @@ impl Store {
         let keyspaces = self.kernel().keyspaces(keyspace)?;
         self.kernel().flush(&keyspaces)?;
         self.kernel().run_due_inline();
-        if keyspace.is_none() { self.kernel().release_log() } else { Ok(()) }
+        self.kernel().release_log()
     }
 
     /// Flushes and compacts one keyspace or all into one run each, and waits. `is_cancelled` is
@@ -46,7 +46,7 @@ impl Store {
             self.kernel().compact_all(keyspace, options.is_final, is_cancelled)?;
         }
         self.kernel().run_due_inline();
-        if keyspace.is_none() { self.kernel().release_log() } else { Ok(()) }
+        self.kernel().release_log()
     }
 
     /// Flushes a keyspace and merges what shares a key with `bounds`, and what hangs together with
