@@ -74,14 +74,14 @@ impl Database {
         }
         let watch = {
             let _gate = self.gate.write();
-            self.watches.begin()
+            self.watches.begin(&self.budget)
         };
         let mut ahead = FoundAhead { watch, spans: RowSpans::new(&self.budget) };
         self.scan_rows(request, None, &mut ahead.spans)?;
         for _ in 0..ROUNDS_MAX {
-            let (touched, rows) = ahead.watch.take();
-            self.scan_rows(request, Some(&touched), &mut ahead.spans)?;
-            if rows <= ROWS_FEW {
+            let taken = ahead.watch.take()?;
+            self.scan_rows(request, Some(&taken.touched), &mut ahead.spans)?;
+            if taken.rows <= ROWS_FEW {
                 break;
             }
         }
@@ -97,7 +97,7 @@ impl Database {
         let Some(FoundAhead { watch, mut spans }) = ahead else {
             return Ok(RowSpans::new(&self.budget));
         };
-        self.scan_rows(request, Some(&watch.take().0), &mut spans)?;
+        self.scan_rows(request, Some(&watch.take()?.touched), &mut spans)?;
         Ok(spans)
     }
 
