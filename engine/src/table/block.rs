@@ -255,8 +255,8 @@ impl<'a> BlockView<'a> {
         Ok(Entry { shared, suffix, suffix_at, seq: tag >> 3, kind, value, body, next: at })
     }
 
-    /// The entry at `at` where it is a put without a body and its key's lengths take a byte each, as
-    /// nearly all do.
+    /// The entry at `at` where it is a put without a body and its key's lengths take a byte each,
+    /// as nearly all do.
     #[inline(always)]
     fn plain_entry(&self, at: usize) -> Option<Entry<'a>> {
         let entries = &self.bytes[..self.layout.entries_end];

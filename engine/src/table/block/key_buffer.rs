@@ -78,24 +78,23 @@ impl KeyBuffer {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::*;
+    use proptest::sample::Index;
 
     use super::*;
 
     proptest! {
         #[test]
         fn keys_are_fronts_and_suffixes(
-            steps in proptest::collection::vec(
-                (any::<prop::sample::Index>(), proptest::collection::vec(0..3u8, 0..40), 0..40usize),
-                0..30,
-            ),
+            steps in vec((any::<Index>(), vec(0..3u8, 0..40), 0..40usize), 0..30),
         ) {
             let (mut buffer, mut model) = (KeyBuffer::default(), Vec::new());
             for (shared, suffix, behind) in steps {
                 let shared = shared.index(model.len() + 1);
                 let made = [&model[..shared], &suffix].concat();
                 prop_assert_eq!(buffer.is_same(shared, &suffix), made == model);
-                let block = [suffix.as_slice(), &vec![0xee; behind]].concat();
+                let block = [suffix.as_slice(), &[0xee; 40][..behind]].concat();
                 prop_assert!(buffer.build(shared, &suffix, &block).is_ok());
                 model = made;
                 prop_assert_eq!(buffer.key(), &model);
