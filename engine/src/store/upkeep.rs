@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::*;
 
 impl Store {
-    /// Flushes the memtables of one keyspace or of all, and waits. The log's room is given back too,
-    /// where no memtable is left.
+    /// Flushes the memtables of one keyspace or of all, and waits. The log's room is given back
+    /// too, where no memtable is left.
     ///
     /// ```
     /// # let (store, notes) = firndb_engine::example::store()?;

@@ -3,7 +3,7 @@
 //!
 //! A segment without a record may be there or not: it was prepared and not used, or the machine
 //! stopped, or the sync of its header failed, before its first record. What its header says of the
-//! segment before it is true all the same: how long it was sealed, and whether it was synced before.
+//! segment before it is true all the same: how long it was sealed, and whether it was synced.
 //!
 //! A chain may fork where a tail was torn. Segments that were begun before the one before them was
 //! on disk are dropped by a recovery: what it writes names an earlier one, and they stay for a

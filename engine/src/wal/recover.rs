@@ -1,9 +1,9 @@
 //! Recovery: before the log is replayed, what is read is made certain to be on disk.
 //!
-//! What a reader sees at the end of the log may be in the page cache only, and a sync does not help:
-//! after one that failed the kernel holds the pages to be clean, so that the next one says yes and
-//! writes nothing, also for the next process. So what no later record says to have been on disk is
-//! copied to a new segment, be it the end of one segment or several that were never synced.
+//! What a reader sees at the end of the log may be in the page cache only, and a sync does not
+//! help: after one that failed the kernel holds the pages to be clean, so that the next one says
+//! yes and writes nothing, also for the next process. So what no later record says to have been on
+//! disk is copied to a new segment, be it the end of one segment or several that were never synced.
 //!
 //! ```text
 //! 000004.log   header | proved | not proved | seal              before
