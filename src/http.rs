@@ -112,6 +112,8 @@ pub fn data_routes(app: &App, tsdb: Tsdb, pool: Option<Arc<rayon::ThreadPool>>) 
                 .as_ref()
                 .map(|dir| Repository::new(app.fs.clone(), dir)),
             clock: app.clock.clone(),
+            budget: app.budget.clone(),
+            limits,
             tsdb,
         }))
 }

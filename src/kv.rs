@@ -34,7 +34,7 @@ use firndb::engine::clock::Clock;
 use firndb::engine::expiry::now_ms;
 use firndb::engine::histogram::Histogram;
 use firndb::engine::store::Store;
-use firndb::ingest::body::{self, BodyError, Limits};
+use firndb::ingest::body::{self, Limits};
 use firndb::ingest::http::error::ErrorAnswer;
 use firndb::{engine, tsdb};
 use percent_encoding::percent_decode_str;
@@ -170,18 +170,7 @@ async fn text_of(
     body: Body,
 ) -> Result<body::Text, ErrorAnswer> {
     let received = body::receive(headers, body, &state.limits, &state.budget).await;
-    received.and_then(|received| received.text(&state.limits)).map_err(|error| {
-        let status = match error {
-            BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            BodyError::Silent => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
-        };
-        let mut answer = ErrorAnswer::new(status, error.to_string());
-        answer.retry_after_s = (error == BodyError::Overloaded).then_some(1);
-        answer
-    })
+    received.and_then(|received| received.text(&state.limits)).map_err(ErrorAnswer::from)
 }
 
 async fn read(State(state): Shared, uri: Uri, headers: HeaderMap) -> Response {

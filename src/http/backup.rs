@@ -22,12 +22,14 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use firndb::engine;
+use firndb::engine::budget::Budget;
 use firndb::engine::clock::Clock;
+use firndb::ingest::body::{self, Limits};
 use firndb::ingest::http::error::ErrorAnswer;
 use firndb::tsdb::backup::{
     self, BackupRequest, Listed, Progress, Repository, RestoreRequest, Watch,
@@ -52,7 +54,13 @@ pub struct BackupState {
     pub clock: Arc<dyn Clock>,
     /// Where backups go; `None`: nowhere.
     pub repository: Option<Repository>,
+    /// Memory of request bodies.
+    pub budget: Budget,
+    /// Largest bodies.
+    pub limits: Limits,
 }
+
+type Shared = State<BackupState>;
 
 /// The routes.
 pub fn routes(state: BackupState) -> Router {
@@ -73,8 +81,8 @@ struct TakeBody {
     full: bool,
 }
 
-async fn take(State(state): State<BackupState>, body: Bytes) -> Response {
-    let body: TakeBody = match parse(&body) {
+async fn take(State(state): Shared, headers: HeaderMap, body: Body) -> Response {
+    let body: TakeBody = match parse(&state, &headers, body).await {
         Ok(body) => body,
         Err(refused) => return refused.v1(),
     };
@@ -104,8 +112,8 @@ struct RestoreBody {
     on_conflict: OnConflict,
 }
 
-async fn restore(State(state): State<BackupState>, body: Bytes) -> Response {
-    let body: RestoreBody = match parse(&body) {
+async fn restore(State(state): Shared, headers: HeaderMap, body: Body) -> Response {
+    let body: RestoreBody = match parse(&state, &headers, body).await {
         Ok(body) => body,
         Err(refused) => return refused.v1(),
     };
@@ -125,8 +133,8 @@ struct VerifyBody {
     id: Option<String>,
 }
 
-async fn verify(State(state): State<BackupState>, body: Bytes) -> Response {
-    let body: VerifyBody = match parse(&body) {
+async fn verify(State(state): Shared, headers: HeaderMap, body: Body) -> Response {
+    let body: VerifyBody = match parse(&state, &headers, body).await {
         Ok(body) => body,
         Err(refused) => return refused.v1(),
     };
@@ -142,15 +150,15 @@ struct PruneBody {
     keep: usize,
 }
 
-async fn prune(State(state): State<BackupState>, body: Bytes) -> Response {
-    let body: PruneBody = match parse(&body) {
+async fn prune(State(state): Shared, headers: HeaderMap, body: Body) -> Response {
+    let body: PruneBody = match parse(&state, &headers, body).await {
         Ok(body) => body,
         Err(refused) => return refused.v1(),
     };
     run(state, move |_, repository, watch| Ok(backup::prune(repository, body.keep, watch)?)).await
 }
 
-async fn list(State(state): State<BackupState>) -> Response {
+async fn list(State(state): Shared) -> Response {
     let Some(repository) = state.repository else { return off().v1() };
     match tokio::task::spawn_blocking(move || repository.list()).await {
         Ok(Ok(listed)) => {
@@ -183,8 +191,15 @@ fn backup_json(listed: &Listed) -> Value {
 }
 
 /// The JSON of a body; an empty one is `{}`.
-fn parse<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, ErrorAnswer> {
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+async fn parse<T: for<'a> Deserialize<'a>>(
+    state: &BackupState,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, ErrorAnswer> {
+    let received = body::receive(headers, body, &state.limits, &state.budget).await;
+    let text = received.and_then(|received| received.text(&state.limits))?;
+    let body = text.bytes.trim_ascii();
+    let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| {
         ErrorAnswer::new(StatusCode::BAD_REQUEST, format!("the body does not fit: {error}"))
     })

@@ -192,6 +192,10 @@ async fn a_body_whose_sender_falls_silent_is_answered_408_and_holds_nothing_any_
         ("POST /api/v3/write_lp?db=d", ("content-type", "text/plain"), &v1),
         ("PUT /kv/k/key", ("content-type", "text/plain"), &v1),
         ("POST /query?db=d", form, &v1),
+        ("POST /api/v1/backup", ("content-type", "application/json"), &v1),
+        ("POST /api/v1/restore", ("content-type", "application/json"), &v1),
+        ("POST /api/v1/backup/verify", ("content-type", "application/json"), &v1),
+        ("POST /api/v1/backup/prune", ("content-type", "application/json"), &v1),
     ] {
         for seconds in [vec![], vec![0], vec![29, 29, 29]] {
             let before = app.budget.held_bytes(Share::Requests);

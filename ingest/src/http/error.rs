@@ -105,22 +105,26 @@ impl From<Failure> for ErrorAnswer {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Store(error) => ErrorAnswer::from(&error),
-            Failure::Body(error) => {
-                let status = match error {
-                    BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-                    BodyError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-                    BodyError::Silent => StatusCode::REQUEST_TIMEOUT,
-                    BodyError::Broken(_) => StatusCode::BAD_REQUEST,
-                    BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                };
-                let mut answer = ErrorAnswer::new(status, error.to_string());
-                answer.retry_after_s = (error == BodyError::Overloaded).then_some(1);
-                answer
-            }
+            Failure::Body(error) => ErrorAnswer::from(error),
             Failure::Internal => {
                 ErrorAnswer::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
             }
         }
+    }
+}
+
+impl From<BodyError> for ErrorAnswer {
+    fn from(error: BodyError) -> Self {
+        let status = match error {
+            BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            BodyError::Silent => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+            BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        };
+        let mut answer = ErrorAnswer::new(status, error.to_string());
+        answer.retry_after_s = (error == BodyError::Overloaded).then_some(1);
+        answer
     }
 }
 
