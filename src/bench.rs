@@ -13,6 +13,7 @@ mod points;
 mod progress;
 mod report;
 mod run;
+mod seconds;
 mod target;
 
 use std::path::PathBuf;

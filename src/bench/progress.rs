@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::report::time;
 use super::run::{Load, SECOND_NS};
 use crate::cli::complain;
 
@@ -40,6 +41,8 @@ pub fn tell(load: &Load<'_>, start_ns: u64) {
     let style = "{elapsed_precise} [{bar:32}] {percent:>3}%  {msg}  eta {eta}";
     bar.set_style(ProgressStyle::with_template(style).expect("a template of ours"));
     let (mut line_ns, mut before) = (0, 0);
+    // Of the last second, or of the time since the last line.
+    let mut p99 = "-".to_owned();
     while !load.is_over.load(Ordering::Acquire) {
         std::thread::park_timeout(LOOK.min(Duration::from_nanos(args.interval)));
         let done = load.done.load(Ordering::Relaxed);
@@ -47,12 +50,18 @@ pub fn tell(load: &Load<'_>, start_ns: u64) {
         let ns = load.clock.monotonic_ns().saturating_sub(start_ns).max(1);
         let position = if args.ops.is_some() { done } else { ns / 1_000_000 };
         bar.set_position(position.min(length));
-        bar.set_message(format!("{} ops/s  errors {errors}", rate(done, ns)));
-        if is_plain && ns >= line_ns + args.interval {
+        let is_line = is_plain && ns >= line_ns + args.interval;
+        if (is_bar || is_line)
+            && let Some(ns) = load.seconds.recent_p99_ns()
+        {
+            p99 = time(ns);
+        }
+        bar.set_message(format!("{} ops/s  p99 {p99}  errors {errors}", rate(done, ns)));
+        if is_line {
             let of_line = rate(done - before, ns - line_ns);
             let seconds = ns as f64 / SECOND_NS as f64;
             complain(&format!(
-                "{seconds:.0} s: {done} operations, {of_line} ops/s, {errors} errors"
+                "{seconds:.0} s: {done} operations, {of_line} ops/s, p99 {p99}, {errors} errors"
             ));
             (line_ns, before) = (ns, done);
         }

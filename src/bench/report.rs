@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::operations::KINDS;
 use super::run::Measured;
+use super::seconds::Slowest;
 use super::{BenchArgs, Mode, Workload};
 use crate::cli::{Exit, complain};
 use crate::config::value;
@@ -63,10 +64,14 @@ pub fn print(
             size(measured.written_bytes),
             size(measured.read_bytes)
         ));
-    if let Some((at, ns)) = measured.slowest.iter().max_by_key(|(_, ns)| **ns) {
-        answer = answer
-            .fact("slowest_second", json!({ "second": at, "max_seconds": seconds(*ns) }))
-            .note(format!("slowest second: {at}, max {}", time(*ns)));
+    if let Some(Slowest { second, max_ns, p99_ns }) = measured.slowest {
+        let fact = json!({
+            "second": second,
+            "p99_seconds": seconds(p99_ns),
+            "max_seconds": seconds(max_ns),
+        });
+        let words = format!("slowest second: {second}, p99 {}, max {}", time(p99_ns), time(max_ns));
+        answer = answer.fact("slowest_second", fact).note(words);
     }
     if let Some((before, after)) = &status {
         let store = change(before, after);
@@ -166,7 +171,7 @@ fn seconds(ns: u64) -> f64 {
 }
 
 /// A latency for people.
-fn time(ns: u64) -> String {
+pub(super) fn time(ns: u64) -> String {
     match ns {
         0..10_000 => format!("{ns} ns"),
         10_000..1_000_000 => format!("{} us", ns / 1000),

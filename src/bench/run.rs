@@ -4,7 +4,6 @@
 //! target rate number `n` is due at `start + n / rate`, whoever takes it: connections that are held
 //! up do not hold up the schedule.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::keys::Keys;
 use super::operations::{Done, KINDS, Scratch, WRITE};
 use super::points::Points;
 use super::progress;
+use super::seconds::{Connection, Seconds, Slowest};
 use super::target::Target;
 
 /// A second.
@@ -42,8 +42,8 @@ pub struct Measured {
     /// Bytes of values written and read.
     pub written_bytes: u64,
     pub read_bytes: u64,
-    /// Longest latency of each second of the run.
-    pub slowest: BTreeMap<u64, u64>,
+    /// The second with the longest latency.
+    pub slowest: Option<Slowest>,
     /// How long it was measured.
     pub ns: u64,
     /// The first error.
@@ -60,7 +60,7 @@ impl Measured {
             absent: 0,
             written_bytes: 0,
             read_bytes: 0,
-            slowest: BTreeMap::new(),
+            slowest: None,
             ns: 0,
             first_error: None,
         }
@@ -75,10 +75,6 @@ impl Measured {
         self.absent += other.absent;
         self.written_bytes += other.written_bytes;
         self.read_bytes += other.read_bytes;
-        for (second, ns) in other.slowest {
-            let slowest = self.slowest.entry(second).or_default();
-            *slowest = (*slowest).max(ns);
-        }
         self.first_error = self.first_error.take().or(other.first_error);
     }
 }
@@ -99,6 +95,7 @@ pub struct Load<'a> {
     acknowledged: Vec<AtomicU64>,
     pub(super) done: AtomicU64,
     pub(super) errors: AtomicU64,
+    pub(super) seconds: Seconds,
     pub(super) is_over: AtomicBool,
 }
 
@@ -117,6 +114,7 @@ impl<'a> Load<'a> {
             acknowledged: (0..words).map(|_| AtomicU64::new(0)).collect(),
             done: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            seconds: Seconds::default(),
             is_over: AtomicBool::new(false),
         }
     }
@@ -171,6 +169,7 @@ impl<'a> Load<'a> {
             }
             let ns = self.clock.monotonic_ns().saturating_sub(start_ns);
             all.ns = ns.saturating_sub(self.args.warmup);
+            all.slowest = self.seconds.slowest();
             self.is_over.store(true, Ordering::Release);
             teller.thread().unpark();
         });
@@ -187,6 +186,7 @@ impl<'a> Load<'a> {
     /// One connection.
     fn work(&self, start_ns: u64) -> Measured {
         let (mut measured, mut scratch) = (Measured::new(), Scratch::default());
+        let mut seconds = self.seconds.connection();
         loop {
             let operation = self.next.fetch_add(1, Ordering::Relaxed);
             let due_ns = match self.args.target_ops {
@@ -209,7 +209,8 @@ impl<'a> Load<'a> {
             self.done.fetch_add(1, Ordering::Relaxed);
             let at_ns = due_ns.saturating_sub(start_ns);
             if at_ns >= self.args.warmup {
-                self.note(&mut measured, done, ns, (at_ns - self.args.warmup) / SECOND_NS);
+                let second = (at_ns - self.args.warmup) / SECOND_NS;
+                self.note((&mut measured, &mut seconds), done, ns, second);
             }
             if self.errors.load(Ordering::Relaxed) > self.args.max_errors {
                 return measured;
@@ -227,7 +228,13 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn note(&self, measured: &mut Measured, done: Done, ns: u64, second: u64) {
+    fn note(
+        &self,
+        (measured, seconds): (&mut Measured, &mut Connection<'_>),
+        done: Done,
+        ns: u64,
+        second: u64,
+    ) {
         let Done { kind, entries, outcome } = done;
         match outcome {
             Ok(bytes) => {
@@ -238,8 +245,7 @@ impl<'a> Load<'a> {
                 let is_write = kind == WRITE;
                 let Measured { written_bytes, read_bytes, .. } = measured;
                 *(if is_write { written_bytes } else { read_bytes }) += bytes.unwrap_or(0);
-                let slowest = measured.slowest.entry(second).or_default();
-                *slowest = (*slowest).max(ns);
+                seconds.note(second, ns);
             }
             Err(error) => {
                 measured.errors[kind] += 1;
