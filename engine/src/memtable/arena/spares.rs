@@ -11,7 +11,7 @@
 //! puts among two million it was a third. A block that comes from here was written to before.
 //!
 //! Steps. Who takes a block when few are left wishes for more, and wakes a worker, which makes them
-//! one at a time. The wish grows with every block taken, up to [`SPARES_MAX`], and is forgotten
+//! one at a time. The wish grows with every block taken, up to [`MADE_MAX`], and is forgotten
 //! when none was taken for [`IDLE_NS`]: a store that writes little keeps little.
 //!
 //! Invariants: every block kept, and every one being made, is charged to [`Share::Caches`]; where
@@ -26,9 +26,13 @@ use parking_lot::Mutex;
 use super::memory::{Memory, WORDS_MAX};
 use crate::budget::{Budget, Reservation, Share};
 
-/// Blocks kept at most, 32 MiB: what a writer fills while a memtable of 64 MiB is flushed. By then
-/// that one's blocks come back.
-const SPARES_MAX: usize = 16;
+/// Blocks kept at most, 64 MiB: those of a memtable that was flushed. What goes back to the system
+/// has to be found and cleared again.
+const KEPT_MAX: usize = 32;
+
+/// Blocks made ahead of time at most, 16 MiB: what a writer fills in the first moments of a flush;
+/// then the blocks of the memtable that is flushed come back.
+const MADE_MAX: usize = 8;
 
 /// Bytes of a block.
 const BLOCK_BYTES: u64 = 8 * WORDS_MAX as u64;
@@ -100,7 +104,7 @@ impl Spares {
             kept.uncharge(1);
         }
         kept.was_used = true;
-        kept.wished = (kept.wished * 2).clamp(1, SPARES_MAX);
+        kept.wished = (kept.wished * 2).clamp(1, MADE_MAX);
         // Not for each block: to wake a worker costs.
         let is_due = kept.blocks.len() <= kept.wished / 2;
         drop(kept);
@@ -114,8 +118,7 @@ impl Spares {
     pub(super) fn give(&self, block: Memory) {
         assert_eq!(block.len(), WORDS_MAX, "largest blocks only");
         let mut kept = self.kept.lock();
-        let wished = kept.wished;
-        if kept.try_charge(wished) {
+        if kept.wished > 0 && kept.try_charge(KEPT_MAX) {
             kept.blocks.push(block);
         }
     }
@@ -193,7 +196,7 @@ mod tests {
         let (spares, woken) = spares(&budget);
         assert_eq!(make_all(&spares), 0, "nobody wished for any");
         let mut kept = 0;
-        for wished in [1, 2, 4, 8, 16, 16, 16] {
+        for wished in [1, 2, 4, 8, 8, 8, 8] {
             assert_eq!(spares.take().is_some(), kept > 0);
             kept = kept.max(1) - 1;
             make_all(&spares);
@@ -201,7 +204,7 @@ mod tests {
             assert_eq!(spares.bytes(), kept as u64 * BLOCK_BYTES, "{wished} wished for");
             assert_eq!(budget.held_bytes(Share::Caches), spares.bytes());
         }
-        assert_eq!(woken.load(Ordering::Relaxed), 5, "not when enough are there");
+        assert_eq!(woken.load(Ordering::Relaxed), 4, "not when enough are there");
         for (now_ns, is_kept) in [(10, true), (9 + IDLE_NS, true), (10 + IDLE_NS, false)] {
             spares.trim(now_ns);
             assert_eq!(spares.bytes() > 0, is_kept, "at {now_ns}");
@@ -223,9 +226,9 @@ mod tests {
         let taken = [(); 3].map(|()| spares.take().expect("kept"));
         assert!(taken.iter().all(|block| places.contains(&block.words())));
         assert_eq!((spares.bytes(), budget.total_bytes()), (0, 0));
-        // No more are kept than were wished for.
+        // No more are kept than a memtable has.
         (0..100).for_each(|_| spares.give(Memory::new(WORDS_MAX)));
-        assert_eq!(spares.bytes(), SPARES_MAX as u64 * BLOCK_BYTES);
+        assert_eq!(spares.bytes(), KEPT_MAX as u64 * BLOCK_BYTES);
         spares.clear();
         spares.give(Memory::new(WORDS_MAX));
         assert_eq!(budget.total_bytes(), 0, "nobody wishes for any");
