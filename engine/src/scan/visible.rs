@@ -18,7 +18,7 @@ use super::hidden::HiddenKeys;
 use super::{AtHand, Cursor, Value};
 use crate::expiry::{EXPIRY_BYTES, Now, is_expired};
 use crate::hooks::Hooks;
-use crate::key::{Kind, Seq, is_same, key_cmp};
+use crate::key::{Kind, Seq, is_same};
 use crate::{Error, Result};
 
 /// Walks the keys that exist at a snapshot, each with its value, both ways, within bounds.
@@ -121,11 +121,7 @@ impl<C: Cursor> VisibleCursor<C> {
         let is_plain = self.place == Place::Inner && self.front == 0 && self.hidden.is_none();
         if is_plain {
             let moved = self.inner.next_at_hand(self.snapshot);
-            let is_inside = match &self.bounds.upper {
-                None => true,
-                Some(upper) => key_cmp(self.inner.key(), upper).is_lt(),
-            };
-            if moved == AtHand::Moved && is_inside {
+            if moved == AtHand::Moved && !self.bounds.is_above(self.inner.key()) {
                 return Ok(());
             }
             if moved != AtHand::Stayed {

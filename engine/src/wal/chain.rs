@@ -115,12 +115,15 @@ impl Chain {
         is_newest: bool,
         options: &ReplayOptions,
     ) -> Result<Option<SegmentFile>> {
+        // A named segment has what its successor says of it, which is checked when it is read.
+        if is_named {
+            return Ok(Some(file));
+        }
         let number = file.number;
         let crc = RecordCrc::new(options.store_id, number);
         let mut source = Source::new(file);
         let first = source.bytes(HEADER_BYTES, RECORD_HEADER_BYTES as u64)?;
-        // A named segment has what its successor says of it, which is checked when it is read.
-        if is_named || crc.decode(first).is_ok() {
+        if crc.decode(first).is_ok() {
             return Ok(Some(source.file));
         }
         if !is_newest {

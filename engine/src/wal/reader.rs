@@ -87,7 +87,8 @@ pub fn replay(
     visit: &mut Visit<'_>,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Replay> {
-    read_chain(fs, dir, options, visit, progress).map(|(replay, _)| replay)
+    let chain = Chain::find(fs, dir, options)?;
+    read_chain(chain, options, visit, progress).map(|(replay, _)| replay)
 }
 
 /// A place in the log.
@@ -97,15 +98,14 @@ pub(super) struct Place {
     pub offset: u64,
 }
 
-/// As [`replay`]; gives the end of what is proved to be on disk, too, if records lie behind it.
+/// As [`replay`], of the segments of `chain`; gives the end of what is proved to be on disk, too,
+/// if records lie behind it.
 pub(super) fn read_chain(
-    fs: &dyn Fs,
-    dir: &Path,
+    chain: Chain,
     options: &ReplayOptions,
     visit: &mut Visit<'_>,
     progress: &dyn Fn(u64, u64),
 ) -> Result<(Replay, Option<Place>)> {
-    let chain = Chain::find(fs, dir, options)?;
     let mut replay =
         Replay { unused: chain.unused, torn_tail: chain.torn_tail, ..Replay::default() };
     let total: u64 = chain.segments.iter().map(|(file, _)| file.len).sum();
@@ -175,9 +175,7 @@ impl<'a> Segment<'a> {
             last_seq: None,
             chain: chain_start(&header.encode()),
         };
-        let is_on_durable = header
-            .previous
-            .is_none_or(|previous| previous.is_synced || previous.number < options.bounds.from);
+        let is_on_durable = header.is_on_durable(options.bounds.from);
         Segment {
             info,
             durable_upto: if is_on_durable { HEADER_BYTES } else { 0 },

@@ -62,7 +62,16 @@ fn prove_tail(
     number: &dyn Fn() -> FileNumber,
 ) -> Result<Option<TornTail>> {
     remove_unfinished(fs, dir)?;
-    let (found, proved) = read_chain(fs, dir, options, &mut |_, _, _| Ok(()), &|_, _| {})?;
+    let mut chain = Chain::find(fs, dir, options)?;
+    if chain.seal_of_last.is_some_and(|seal| seal.is_synced) {
+        return Ok(None);
+    }
+    // What lies before is proved by a header, and read once, by the replay.
+    let is_on_durable =
+        |(_, header): &(_, SegmentHeader)| header.is_on_durable(options.bounds.from);
+    let first = chain.segments.iter().rposition(is_on_durable).unwrap_or(0);
+    chain.segments.drain(..first);
+    let (found, proved) = read_chain(chain, options, &mut |_, _, _| Ok(()), &|_, _| {})?;
     let Some(proved) = proved else { return Ok(None) };
     copy_rest(fs, dir, options, &found, proved, number())?;
     Ok(found.torn_tail)

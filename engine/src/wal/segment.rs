@@ -57,6 +57,12 @@ pub(super) enum HeaderError {
 }
 
 impl SegmentHeader {
+    /// Whether all that is needed of the segments before it, those from `from` on, was on disk when
+    /// it was begun.
+    pub(super) fn is_on_durable(&self, from: FileNumber) -> bool {
+        self.previous.is_none_or(|previous| previous.is_synced || previous.number < from)
+    }
+
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES as usize] {
         let none = Previous { number: FileNumber(0), bytes: 0, chain: 0, is_synced: true };
         let previous = self.previous.unwrap_or(none);

@@ -1,6 +1,7 @@
 //! The log against crashes, faults and flipped bits.
 
 mod damage;
+mod golden;
 mod unsynced;
 
 use std::ops::Range;
@@ -492,56 +493,6 @@ fn a_record_larger_than_one_read_comes_back() {
     wal.sync_to(wal.end()).unwrap();
     let (records, replay) = read(&fs).unwrap();
     assert_eq!((records.len(), replay.torn_tail), (5, None));
-}
-
-/// The bytes of version 1, for ever readable: `tests/golden/wal-v1`.
-#[test]
-fn golden_version_1() {
-    let golden: [(u64, &[u8]); 3] = [
-        (1, include_bytes!("../../tests/golden/wal-v1/000001.log")),
-        (2, include_bytes!("../../tests/golden/wal-v1/000002.log")),
-        (3, include_bytes!("../../tests/golden/wal-v1/000003.log")),
-    ];
-    let fs = new_fs(1);
-    write_golden(&fs);
-    let stored = new_fs(1);
-    for (number, bytes) in golden {
-        assert_eq!(fs.bytes(&path(number)).unwrap(), bytes, "this build writes version 1");
-        stored.set_bytes(&path(number), bytes.to_vec());
-    }
-    let (records, replay) = read(&stored).unwrap();
-    assert_eq!(records, golden_records());
-    assert_eq!(replay.segments.len(), 3);
-}
-
-fn golden_records() -> Records {
-    (1..=8).map(|seq: u64| (seq * 10, vec![b'a' + seq as u8; seq as usize * 5])).collect()
-}
-
-fn write_golden(fs: &SimFs) {
-    let options = WalOptions { segment_bytes: 320, ..options() };
-    let wal = create(fs, options, &Replay::default()).unwrap();
-    for (seq, body) in golden_records() {
-        wal.append(seq, &[&body]).unwrap();
-        if seq % 20 == 0 {
-            wal.sync_to(wal.end()).unwrap();
-        }
-    }
-    wal.close().unwrap();
-}
-
-/// Rewrites the golden files; run by hand when a new version is added.
-#[test]
-#[ignore = "writes into the source tree"]
-#[expect(clippy::disallowed_methods, reason = "writes into the source tree")]
-fn rewrite_golden() {
-    let fs = new_fs(1);
-    write_golden(&fs);
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/wal-v1");
-    std::fs::create_dir_all(&target).unwrap();
-    for file in fs.files() {
-        std::fs::write(target.join(file.file_name().unwrap()), fs.bytes(&file).unwrap()).unwrap();
-    }
 }
 
 proptest! {
