@@ -7,6 +7,7 @@
 //! Without a target each connection sends the next operation when the one before is done.
 
 mod keys;
+mod meanwhile;
 mod operations;
 mod percentiles;
 mod points;
@@ -254,11 +255,13 @@ pub fn run(args: &BenchArgs) -> Exit {
     let measured = load.run();
     load.settle();
     let after = target.status();
+    let meanwhile = load.meanwhile(&measured, after.as_ref());
     let missing = if args.verify { Some(load.verify()) } else { None };
     if let Some(path) = &args.hdr
         && let Err(exit) = percentiles::write(path, &measured)
     {
         return exit;
     }
-    report::print(args, &target.name(), &measured, before.zip(after), missing)
+    let store = report::Store { states: before.zip(after), meanwhile };
+    report::print(args, &target.name(), &measured, &store, missing)
 }

@@ -178,6 +178,9 @@ pub fn of_event(event: &Event) -> Value {
             set("output_files", json!(tables));
             set("output_bytes", json!(bytes));
         }
+        EventKind::WritesSlowed { reason }
+        | EventKind::WritesFree { reason }
+        | EventKind::WritesStopped { reason } => set("reason", json!(reason)),
         other => set("detail", json!(format!("{other:?}"))),
     }
     Value::Object(out)

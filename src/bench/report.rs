@@ -4,6 +4,7 @@
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
+use super::meanwhile;
 use super::operations::KINDS;
 use super::run::Measured;
 use super::seconds::Slowest;
@@ -35,13 +36,20 @@ impl Slo {
 /// A limit, what was found, and whether that is within it.
 type Judged = (Slo, u64, bool);
 
-/// Prints the report; gives the exit code. `status` is the store's before and after, `verified`
-/// what reading back found.
+/// What the store told of itself.
+pub struct Store {
+    /// Its state before and after.
+    pub states: Option<(Value, Value)>,
+    /// What it did in the slowest second.
+    pub meanwhile: Vec<Value>,
+}
+
+/// Prints the report; gives the exit code. `verified` is what reading back found.
 pub fn print(
     args: &BenchArgs,
     target: &str,
     measured: &Measured,
-    status: Option<(Value, Value)>,
+    store: &Store,
     verified: Option<(u64, Vec<String>)>,
 ) -> Exit {
     let mut all = Histogram::new(3).expect("three digits are allowed");
@@ -69,11 +77,17 @@ pub fn print(
             "second": second,
             "p99_seconds": seconds(p99_ns),
             "max_seconds": seconds(max_ns),
+            "meanwhile": store.meanwhile,
         });
-        let words = format!("slowest second: {second}, p99 {}, max {}", time(p99_ns), time(max_ns));
+        let while_ran = match meanwhile::words(&store.meanwhile) {
+            work if work.is_empty() => work,
+            work => format!(", while {work}"),
+        };
+        let (p99, max) = (time(p99_ns), time(max_ns));
+        let words = format!("slowest second: {second}, p99 {p99}, max {max}{while_ran}");
         answer = answer.fact("slowest_second", fact).note(words);
     }
-    if let Some((before, after)) = &status {
+    if let Some((before, after)) = &store.states {
         let store = change(before, after);
         answer = answer.note(words(&store)).fact("store", store);
     }

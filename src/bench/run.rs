@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use firndb::engine::clock::Clock;
 use hdrhistogram::Histogram;
+use serde_json::Value;
 
 use super::BenchArgs;
 use super::keys::Keys;
+use super::meanwhile;
 use super::operations::{Done, KINDS, Scratch, WRITE};
 use super::points::Points;
 use super::progress;
@@ -42,6 +44,8 @@ pub struct Measured {
     /// Bytes of values written and read.
     pub written_bytes: u64,
     pub read_bytes: u64,
+    /// When measuring began, nanoseconds since the Unix epoch.
+    pub begin_unix_ns: i64,
     /// The second with the longest latency.
     pub slowest: Option<Slowest>,
     /// How long it was measured.
@@ -60,6 +64,7 @@ impl Measured {
             absent: 0,
             written_bytes: 0,
             read_bytes: 0,
+            begin_unix_ns: 0,
             slowest: None,
             ns: 0,
             first_error: None,
@@ -148,9 +153,8 @@ impl<'a> Load<'a> {
 
     /// Waits until no compaction runs or is due, if that is asked for.
     pub fn settle(&self) {
-        let is_busy = |status: serde_json::Value| {
-            status["jobs"].as_array().is_some_and(|jobs| !jobs.is_empty())
-        };
+        let is_busy =
+            |status: Value| status["jobs"].as_array().is_some_and(|jobs| !jobs.is_empty());
         while self.args.settle && self.target.status().is_some_and(is_busy) {
             std::thread::park_timeout(SETTLE_LOOK);
         }
@@ -160,6 +164,7 @@ impl<'a> Load<'a> {
     pub fn run(&self) -> Measured {
         let start_ns = self.clock.monotonic_ns();
         let mut all = Measured::new();
+        all.begin_unix_ns = self.clock.unix_ns() + self.args.warmup as i64;
         std::thread::scope(|scope| {
             let teller = scope.spawn(|| progress::tell(self, start_ns));
             let work = || self.work(start_ns);
@@ -174,6 +179,15 @@ impl<'a> Load<'a> {
             teller.thread().unpark();
         });
         all
+    }
+
+    /// What the store did in the slowest second; `status` is its state now.
+    pub fn meanwhile(&self, measured: &Measured, status: Option<&Value>) -> Vec<Value> {
+        let Some(Slowest { second, .. }) = measured.slowest else { return Vec::new() };
+        let from_ms = (measured.begin_unix_ns + (second * SECOND_NS) as i64) / 1_000_000;
+        let jobs = status.and_then(|status| status["jobs"].as_array().cloned()).unwrap_or_default();
+        let now_ms = self.clock.unix_ns() / 1_000_000;
+        meanwhile::work_in((from_ms, from_ms + 1000), &self.target.events(), &jobs, now_ms)
     }
 
     fn is_enough(&self, operation: u64, now_ns: u64, start_ns: u64) -> bool {

@@ -47,6 +47,8 @@ pub trait Target: Sync {
     fn query(&self, question: &str) -> Result<Option<u64>, String>;
     /// Its state, as `/api/v1/status/lsm` tells it.
     fn status(&self) -> Option<Value>;
+    /// What it did lately, as `/api/v1/status/events` tells it, oldest first.
+    fn events(&self) -> Vec<Value>;
 }
 
 /// A store in this process.
@@ -150,6 +152,10 @@ impl Target for Embedded {
         status["resident_bytes"] = json!(machine::resident_bytes(&RealFs));
         Some(status)
     }
+
+    fn events(&self) -> Vec<Value> {
+        self.store.events(0).iter().map(status::of_event).collect()
+    }
 }
 
 /// A server.
@@ -240,5 +246,10 @@ impl Target for Http<'_> {
 
     fn status(&self) -> Option<Value> {
         get_json(self.server, "/api/v1/status/lsm").ok()
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let document = get_json(self.server, "/api/v1/status/events").unwrap_or_default();
+        document["events"].as_array().cloned().unwrap_or_default()
     }
 }

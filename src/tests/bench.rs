@@ -32,6 +32,8 @@ fn it_counts_what_it_did() {
     assert_eq!(report["written_bytes"], 200 * 128);
     assert_eq!(kind(&report, "total")["ops"], 200);
     assert!(writes["p50_seconds"].as_f64() <= writes["max_seconds"].as_f64());
+    // Nothing was flushed: no spike has a job for its cause.
+    assert_eq!(report["slowest_second"]["meanwhile"], serde_json::json!([]), "{report}");
 
     // Of 300 keys all are written once, then some again in batches; all are read back.
     let batches = ["--mode", "writes", "--ops", "20", "--batch", "10", "--preload", "--verify"];
