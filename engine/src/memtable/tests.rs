@@ -145,6 +145,74 @@ fn a_cursor_walks_both_ways_and_outlives_the_handle() {
     }
 }
 
+/// A way to look for a key as the first thing after its insert.
+type Look = fn(&Arc<dyn Memtable>, &[u8]) -> bool;
+
+/// Stands at `key` after `go`.
+fn stands_at(
+    list: &Arc<dyn Memtable>,
+    key: &[u8],
+    go: &dyn Fn(&mut dyn Cursor) -> Result<()>,
+) -> bool {
+    let mut cursor = list.clone().cursor();
+    go(&mut *cursor).unwrap();
+    cursor.valid() && cursor.key() == key
+}
+
+#[test]
+fn what_was_inserted_is_there_for_every_way_to_look() {
+    let looks: [(&str, Look); 5] = [
+        ("versions", |list, key| versions(&**list, key, Seq::MAX).len() == 1),
+        ("seek", |list, key| stands_at(list, key, &|cursor| cursor.seek(key))),
+        ("seek_before", |list, key| {
+            let end = [key, &[0]].concat();
+            stands_at(list, key, &|cursor| cursor.seek_before(&end))
+        }),
+        // Keys descend, then ascend: the last one is the first, or the last.
+        ("seek_first", |list, key| stands_at(list, key, &|cursor| cursor.seek_first())),
+        ("seek_last", |list, key| stands_at(list, key, &|cursor| cursor.seek_last())),
+    ];
+    for kind in KINDS {
+        for (name, look) in looks {
+            for count in 1..40u8 {
+                let list = create(kind);
+                let key = |number: u8| if name == "seek_first" { 100 - number } else { number };
+                for number in 1..=count {
+                    list.apply(number.into(), &put(&[key(number)], b"value"));
+                }
+                assert!(look(&list, &[key(count)]), "{kind:?}, {name}, {count}");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_knows_of_an_insert_finds_it() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    for kind in KINDS {
+        const COUNT: u64 = 20_000;
+        let (list, known) = (create(kind), AtomicU64::new(0));
+        let key = |seq: u64| seq.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    loop {
+                        let seq = known.load(Ordering::Acquire);
+                        assert_eq!(versions(&*list, &key(seq), seq).len(), usize::from(seq > 0));
+                        if seq == COUNT {
+                            break;
+                        }
+                    }
+                });
+            }
+            for seq in 1..=COUNT {
+                list.apply(seq, &put(&key(seq), b"value"));
+                known.store(seq, Ordering::Release);
+            }
+        });
+    }
+}
+
 #[test]
 fn many_threads_write_and_read_at_once() {
     for kind in KINDS {

@@ -8,6 +8,7 @@ pub(super) trait Atomics: Sized + 'static {
     type Pointer<T>: Pointer<T>;
     type Count: Count;
     type Once<T: Copy>: Once<T>;
+    type Lock<T: Default>: Lock<T>;
 }
 
 /// An atomic pointer.
@@ -28,14 +29,19 @@ pub(super) trait Pointer<T> {
 pub(super) trait Count {
     fn new(count: usize) -> Self;
     fn load(&self, ordering: Ordering) -> usize;
+    fn store(&self, count: usize, ordering: Ordering);
     fn fetch_add(&self, more: usize, ordering: Ordering) -> usize;
-    fn fetch_max(&self, other: usize, ordering: Ordering) -> usize;
 }
 
 /// What is written once, before others can see it. A model checker verifies that.
 pub(super) trait Once<T: Copy> {
     fn new(value: T) -> Self;
     fn get(&self) -> T;
+}
+
+/// What one thread at a time may change.
+pub(super) trait Lock<T: Default>: Default {
+    fn with<R>(&self, change: impl FnOnce(&mut T) -> R) -> R;
 }
 
 /// The processor's.
@@ -45,6 +51,7 @@ impl Atomics for Native {
     type Pointer<T> = std::sync::atomic::AtomicPtr<T>;
     type Count = std::sync::atomic::AtomicUsize;
     type Once<T: Copy> = Written<T>;
+    type Lock<T: Default> = crate::sync::Mutex<T>;
 }
 
 /// A plain value.
@@ -57,6 +64,13 @@ impl<T: Copy> Once<T> for Written<T> {
     #[inline]
     fn get(&self) -> T {
         self.0
+    }
+}
+
+impl<T: Default> Lock<T> for crate::sync::Mutex<T> {
+    #[inline]
+    fn with<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        change(&mut self.lock())
     }
 }
 
@@ -91,11 +105,11 @@ macro_rules! pass_on {
             fn load(&self, ordering: Ordering) -> usize {
                 self.load(ordering)
             }
+            fn store(&self, count: usize, ordering: Ordering) {
+                self.store(count, ordering);
+            }
             fn fetch_add(&self, more: usize, ordering: Ordering) -> usize {
                 self.fetch_add(more, ordering)
-            }
-            fn fetch_max(&self, other: usize, ordering: Ordering) -> usize {
-                self.fetch_max(other, ordering)
             }
         }
     };
@@ -107,7 +121,7 @@ pass_on!(std::sync::atomic::AtomicPtr<T>, std::sync::atomic::AtomicUsize);
 pub(super) mod model {
     //! The model checker's.
 
-    use super::{Atomics, Count, Once, Ordering, Pointer};
+    use super::{Atomics, Count, Lock, Once, Ordering, Pointer};
 
     /// Those of loom.
     pub(in super::super) struct Model;
@@ -116,6 +130,13 @@ pub(super) mod model {
         type Pointer<T> = loom::sync::atomic::AtomicPtr<T>;
         type Count = loom::sync::atomic::AtomicUsize;
         type Once<T: Copy> = Watched<T>;
+        type Lock<T: Default> = loom::sync::Mutex<T>;
+    }
+
+    impl<T: Default> Lock<T> for loom::sync::Mutex<T> {
+        fn with<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+            change(&mut self.lock().unwrap())
+        }
     }
 
     /// A value whose reads must come after its writing.

@@ -1,4 +1,4 @@
-//! A skip list in an arena: insert without a lock beside readers and other inserts, never remove.
+//! A skip list in an arena: readers go on beside inserts, and nothing is removed.
 //!
 //! ```text
 //! a node in the arena, 8-byte words                 v a pointer to a node points here
@@ -15,13 +15,15 @@
 //! first, since an insert goes before all that are not less. Whoever inserts equal ones (the
 //! operations of one batch) does so from one thread.
 //!
+//! An insert writes its node and leaves it to wait; every few of them are linked at once, and a
+//! reader links those that wait before it searches ([`linking`]).
+//!
 //! Links are pointers, not offsets of 32 bits: these would save five bytes a node, and cost a look
 //! into a table of blocks at every step and a bound on the size.
 //!
 //! On `unsafe`, why it is sound:
 //! - A node is written in full, links included, into memory that the arena gave to its writer
-//!   alone; then link 0 of its predecessor is set to it by an exchange with `Release`, then link 1,
-//!   and so on. Whoever reaches a node has loaded a link to it with `Acquire`, so sees all that was
+//!   alone; then link 0 of its predecessor is set to it with `Release`, then link 1, and so on. Whoever reaches a node has loaded a link to it with `Acquire`, so sees all that was
 //!   written. Link `i` of a node is read only by those who reached it over a link `i` or above,
 //!   which exists only after link `i` was written.
 //! - After that nothing of a node changes but its links, which are atomic. So shared references to
@@ -34,12 +36,15 @@
 //! `tests.rs` walks small cases through a model checker, with every interleaving and every order in
 //! which the processor may show writes.
 
+mod linking;
+
 use std::marker::PhantomData;
 use std::mem::size_of;
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use self::linking::Waiting;
 use super::atomics::{Atomics, Count, Native, Once, Pointer};
 use super::bump::Bump;
 use super::heads::Heads;
@@ -79,6 +84,7 @@ pub(super) struct List<A: Atomics = Native> {
     /// Links of the highest node; may lag.
     height: A::Count,
     heads: Heads,
+    waiting: Waiting<A>,
     arena: Bump<A>,
 }
 
@@ -97,18 +103,12 @@ pub(super) struct Entry<'a, A: Atomics = Native> {
     list: PhantomData<&'a List<A>>,
 }
 
-/// Where an insert goes, for each link of the new node: what comes before and after it.
-struct Splice<A: Atomics> {
-    before: [*mut Node<A>; HEIGHT_MAX],
-    after: [*mut Node<A>; HEIGHT_MAX],
-}
-
 #[expect(unsafe_code, reason = "nodes in an arena; the module says why it is sound")]
 impl<A: Atomics> List<A> {
     pub(super) fn new(spares: Option<Arc<Spares>>) -> Self {
         let first = std::array::from_fn(|_| Link::<A>::new(null_mut()));
-        let arena = Bump::new(spares);
-        List { first, height: A::Count::new(1), heads: Heads::default(), arena }
+        let (waiting, arena) = (Waiting::default(), Bump::new(spares));
+        List { first, height: A::Count::new(1), heads: Heads::default(), waiting, arena }
     }
 
     /// Bytes taken of memory.
@@ -173,41 +173,6 @@ impl<A: Atomics> List<A> {
         (before, after)
     }
 
-    /// As [`List::find`], on every level.
-    fn find_all(&self, target: &Target<'_>) -> Splice<A> {
-        let mut splice =
-            Splice { before: [null_mut(); HEIGHT_MAX], after: [null_mut(); HEIGHT_MAX] };
-        let (mut before, mut after) = (null_mut(), null_mut());
-        for level in (0..self.height.load(Relaxed)).rev() {
-            (before, after) = self.step(level, before, target, after);
-            (splice.before[level], splice.after[level]) = (before, after);
-        }
-        splice
-    }
-
-    /// Inserts a version with `height` links, before all that are not less.
-    pub(super) fn insert(&self, seq: Seq, kind: Kind, key: &[u8], value: &[u8], height: usize) {
-        self.heads.learn(key);
-        let target = self.target(key, seq);
-        let node = self.make(&target, kind, value, height);
-        let splice = self.find_all(&target);
-        for level in 0..height {
-            let (mut before, mut after) = (splice.before[level], splice.after[level]);
-            loop {
-                self.link(node, level).store(after, Relaxed);
-                let link = self.link(before, level);
-                match link.compare_exchange(after, node, Release, Relaxed) {
-                    Ok(_) => break,
-                    // Another insert went in between: look on from there.
-                    Err(_) => (before, after) = self.step(level, before, &target, null_mut()),
-                }
-            }
-        }
-        if height > self.height.load(Relaxed) {
-            self.height.fetch_max(height, Relaxed);
-        }
-    }
-
     /// A node in memory of its own, that nothing points to yet.
     fn make(&self, target: &Target<'_>, kind: Kind, value: &[u8], height: usize) -> *mut Node<A> {
         assert!((1..=HEIGHT_MAX).contains(&height), "the height is within the list's");
@@ -242,6 +207,7 @@ impl<A: Atomics> List<A> {
 
     /// The first version of `key` at or below `seq`, or what comes after.
     pub(super) fn at_or_after(&self, key: &[u8], seq: Seq) -> Option<Entry<'_, A>> {
+        self.settle();
         self.entry(self.find(&self.target(key, seq)).1)
     }
 
@@ -363,24 +329,31 @@ impl<A: Atomics> Walk<A> {
         self.node = find(&self.list).map_or(null_mut(), |entry| entry.node);
     }
 
+    /// As `stand_at`, once all is linked that was inserted by now. A step from where it stands does
+    /// without: what came since then is not meant to be seen.
+    fn go_to(&mut self, find: impl FnOnce(&List<A>) -> Option<Entry<'_, A>>) {
+        self.list.settle();
+        self.stand_at(find);
+    }
+
     /// To the first version.
     pub(super) fn seek_first(&mut self) {
-        self.stand_at(|list| list.entry(list.first[0].load(Acquire)));
+        self.go_to(|list| list.entry(list.first[0].load(Acquire)));
     }
 
     /// To the last version.
     pub(super) fn seek_last(&mut self) {
-        self.stand_at(List::last);
+        self.go_to(List::last);
     }
 
     /// To the first version at or after `key`.
     pub(super) fn seek(&mut self, key: &[u8]) {
-        self.stand_at(|list| list.at_or_after(key, Seq::MAX));
+        self.go_to(|list| list.at_or_after(key, Seq::MAX));
     }
 
     /// To the last version before those of `key`.
     pub(super) fn seek_before(&mut self, key: &[u8]) {
-        self.stand_at(|list| list.entry(list.find(&list.target(key, Seq::MAX)).0));
+        self.go_to(|list| list.entry(list.find(&list.target(key, Seq::MAX)).0));
     }
 
     /// To what comes after.

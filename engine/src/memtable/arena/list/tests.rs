@@ -15,8 +15,15 @@ fn check(case: impl Fn() + Send + Sync + 'static) {
     builder.check(case);
 }
 
-fn insert(list: &List<Model>, seq: Seq, key: &[u8], height: usize) {
+/// Inserts a version that waits for a reader.
+fn leave(list: &List<Model>, seq: Seq, key: &[u8], height: usize) {
     list.insert(seq, Kind::Put, key, &[key, &seq.to_be_bytes()].concat(), height);
+}
+
+/// Inserts a version and links it.
+fn insert(list: &List<Model>, seq: Seq, key: &[u8], height: usize) {
+    leave(list, seq, key, height);
+    list.settle();
 }
 
 /// The versions from `key` on; each must be whole, and after the one before.
@@ -71,6 +78,34 @@ fn neighbours_with_higher_links() {
 #[test]
 fn versions_of_one_key() {
     two_writers((2, b"m", 1), (3, b"m", 2));
+}
+
+#[test]
+fn whoever_knows_of_an_insert_finds_it() {
+    check(|| {
+        let list = Arc::new(List::<Model>::new(None));
+        let inserted = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
+        let writer = {
+            let (list, inserted) = (list.clone(), inserted.clone());
+            spawn(move || {
+                for (seq, key) in [(1, b"b"), (2, b"a")] {
+                    leave(&list, seq, key, seq as usize);
+                    inserted.store(seq as usize, Release);
+                }
+            })
+        };
+        let other = {
+            let list = list.clone();
+            spawn(move || versions(&list, b"a").len())
+        };
+        let known = inserted.load(Acquire);
+        let seen = versions(&list, b"a");
+        assert!(known < 1 || seen.contains(&(b"b".to_vec(), 1)));
+        assert!(known < 2 || seen.contains(&(b"a".to_vec(), 2)));
+        writer.join().unwrap();
+        other.join().unwrap();
+        assert_eq!(versions(&list, b"a"), [(b"a".to_vec(), 2), (b"b".to_vec(), 1)]);
+    });
 }
 
 #[test]
