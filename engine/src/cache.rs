@@ -1,6 +1,6 @@
 //! Blocks of tables in memory, and open table files: bounded, shared, charged to the budget.
 //!
-//! Three things live here:
+//! Three things live here, and hints for the processor where blocks lie (`hints`):
 //! - **blocks** that come and go: scan-resistant (S3-FIFO), found by file number and offset; of
 //!   several readers that miss the same block one reads it and the others wait for it;
 //! - **pins**: indexes and filters that stay as long as their table is open, at most half of the
@@ -15,6 +15,7 @@
 //!   is read, used and not kept.
 
 mod counters;
+mod hints;
 pub(crate) mod spare;
 
 use std::fmt;
@@ -32,9 +33,10 @@ use crate::key::FileNumber;
 use crate::{Error, Result};
 pub use counters::Counter;
 use counters::Counters;
+use hints::Hints;
 
-/// Bytes a cached block costs beside its own: the cache's slot, the `Arc`, the allocation.
-const BLOCK_OVERHEAD_BYTES: u64 = 96;
+/// Bytes a cached block costs beside its own: the cache's slot, the `Arc`, the allocation, hints.
+const BLOCK_OVERHEAD_BYTES: u64 = 128;
 /// A shard holds at least this much, so that a large index still fits into one.
 const SHARD_BYTES_MIN: u64 = 4 << 20;
 
@@ -49,6 +51,7 @@ struct Inner {
     pinned_bytes: Mutex<u64>,
     budget: Budget,
     counters: Arc<Counters>,
+    hints: Hints,
 }
 
 impl Inner {
@@ -132,6 +135,7 @@ impl Cache {
             pinned_bytes: Mutex::new(0),
             budget,
             counters,
+            hints: Hints::new(bytes_max),
         }))
     }
 
@@ -149,6 +153,7 @@ impl Cache {
         offset: u64,
         load: impl FnOnce() -> Result<BlockBytes>,
     ) -> Result<Arc<BlockBytes>> {
+        self.0.hints.fetch(file, offset);
         let guard = match self.0.blocks.get_value_or_guard(&(file, offset), None) {
             GuardResult::Value(block) => {
                 self.count(Counter::Hits, 1);
@@ -166,6 +171,7 @@ impl Cache {
         if is_charged {
             // Refused only when the block was removed meanwhile; the caller has it all the same.
             let mut evicted = None;
+            self.0.hints.note(file, offset, &block);
             let _ = guard.insert_with_lifecycle(block.clone(), &mut evicted);
             if let Some(block) = evicted.and_then(Arc::into_inner) {
                 spare::give(block.buffer);
@@ -176,6 +182,7 @@ impl Cache {
 
     /// The block at `offset` of `file` if it is in memory.
     pub fn cached(&self, file: FileNumber, offset: u64) -> Option<Arc<BlockBytes>> {
+        self.0.hints.fetch(file, offset);
         let block = self.0.blocks.get(&(file, offset))?;
         self.count(Counter::Hits, 1);
         Some(block)

@@ -198,10 +198,14 @@ impl Version {
         visit: &mut dyn FnMut(TableVersion<'_>) -> bool,
     ) -> Result<bool> {
         let hash = key_hash(key);
-        for run in self.runs() {
-            if let Some(table) = run.table_for(key)
-                && !table.table.get(hash, key, snapshot, visit)?
-            {
+        let mut tables = self.runs().filter_map(|run| run.table_for(key)).peekable();
+        while let Some(table) = tables.next() {
+            // A key lies in the oldest table as a rule; what the filters before say takes less time
+            // than what is asked of the next one takes to come.
+            if let Some(next) = tables.peek() {
+                next.table.fetch_filter(hash);
+            }
+            if !table.table.get(hash, key, snapshot, visit)? {
                 return Ok(false);
             }
         }

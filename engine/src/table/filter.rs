@@ -15,6 +15,7 @@ mod fuse;
 
 pub use crate::bloom::key_hash;
 use crate::bloom::{LINE_BYTES, PROBES_MAX, bits, line_count, line_index, probes};
+use crate::prefetch;
 
 /// Which filter a table gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,24 +91,41 @@ impl FilterBuilder {
     }
 }
 
-/// Whether the filter `bytes` lets the key with this hash through.
+/// The line of the key with this hash in a Bloom filter, and the number of probes.
 #[inline]
-pub(super) fn may_contain(bytes: &[u8], hash: u64) -> Result<bool, &'static str> {
-    let (probes, lines) = bytes.split_last().ok_or("empty filter")?;
-    if *probes == fuse::KIND {
-        return fuse::may_contain(bytes, hash);
-    }
+fn bloom_line(bytes: &[u8], hash: u64) -> Option<(&[u8; LINE_BYTES], u32)> {
+    let (probes, lines) = bytes.split_last()?;
+    let probes = u32::from(*probes);
     let line_count = lines.len() / LINE_BYTES;
     if !lines.len().is_multiple_of(LINE_BYTES)
         || line_count == 0
         || line_count > u32::MAX as usize
-        || !(1..=PROBES_MAX).contains(&u32::from(*probes))
+        || !(1..=PROBES_MAX).contains(&probes)
     {
-        return Err("no filter");
+        return None;
     }
     let start = line_index(hash, line_count) * LINE_BYTES;
-    let line: &[u8; LINE_BYTES] = lines[start..].first_chunk().ok_or("line outside the filter")?;
-    Ok(bits(hash, u32::from(*probes)).all(|bit| line[bit / 8] & (1 << (bit % 8)) != 0))
+    Some((lines.get(start..)?.first_chunk()?, probes))
+}
+
+/// Whether the filter `bytes` lets the key with this hash through.
+#[inline]
+pub(super) fn may_contain(bytes: &[u8], hash: u64) -> Result<bool, &'static str> {
+    if bytes.last() == Some(&fuse::KIND) {
+        return fuse::may_contain(bytes, hash);
+    }
+    let (line, probes) = bloom_line(bytes, hash).ok_or("no filter")?;
+    Ok(bits(hash, probes).all(|bit| line[bit / 8] & (1 << (bit % 8)) != 0))
+}
+
+/// Asks the processor for what `may_contain` reads, to be there when it is called.
+#[inline]
+pub(super) fn fetch(bytes: &[u8], hash: u64) {
+    if bytes.last() == Some(&fuse::KIND) {
+        fuse::fetch(bytes, hash);
+    } else if let Some((line, _)) = bloom_line(bytes, hash) {
+        prefetch::address(line);
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +172,7 @@ mod tests {
             let len = builder.len();
             let bytes = builder.finish().unwrap();
             assert_eq!((bytes.len(), bytes[len - 1]), (len, last), "{kind:?} {bits_per_key}");
+            (0..3000u64).for_each(|key| fetch(&bytes, key_hash(&key.to_be_bytes())));
             let is_in = |key: u64| may_contain(&bytes, key_hash(&key.to_be_bytes())).unwrap();
             assert!((0..1000).all(is_in));
             assert!((1000..3000).filter(|key| is_in(*key)).count() < 150);
@@ -167,6 +186,7 @@ mod tests {
         assert!(!may_contain(&empty, 42).unwrap(), "nothing is in an empty filter");
         for bytes in [&[][..], &[3], &[0; 64], &[0; 65], &[17; 65], &[3; 66]] {
             assert!(may_contain(bytes, 42).is_err(), "{} bytes", bytes.len());
+            fetch(bytes, 42); // of nothing
         }
     }
 }

@@ -170,6 +170,15 @@ impl Table {
         filter::may_contain(&filter, key_hash).map_err(|damage| self.damaged(footer.filter, damage))
     }
 
+    /// Asks the processor for what [`Table::may_contain`] reads, where that is in memory for good:
+    /// it is called soon.
+    #[inline]
+    pub fn fetch_filter(&self, key_hash: u64) {
+        if let Some(filter) = self.filter.get() {
+            filter::fetch(&filter.block, key_hash);
+        }
+    }
+
     /// Visits the versions of `key` at or below `snapshot`, newest first, until `visit` says
     /// `false`; then the answer is `false` too. Does not allocate when all it needs is cached.
     pub fn get(

@@ -18,6 +18,8 @@
 //!
 //! Filters are on disk: this must not change.
 
+use crate::prefetch;
+
 /// The last byte of the filter.
 pub(super) const KIND: u8 = 0x80;
 
@@ -164,20 +166,35 @@ fn by_segment(hashes: &[u64], shape: Shape, seed: u8) -> Vec<u64> {
     sorted
 }
 
-/// Whether the filter `bytes`, whose last is [`KIND`], lets the key with this hash through.
+/// The fingerprints of the filter `bytes`, whose last is [`KIND`], the slots of the key with this
+/// hash, and what they combine to where it was added.
 #[inline]
-pub(super) fn may_contain(bytes: &[u8], hash: u64) -> Result<bool, &'static str> {
-    let (fingerprints, tail) = bytes.split_last_chunk::<TAIL_BYTES>().ok_or("no filter")?;
+fn probe(bytes: &[u8], hash: u64) -> Option<(&[u8], [usize; 3], u8)> {
+    let (fingerprints, tail) = bytes.split_last_chunk::<TAIL_BYTES>()?;
     let [a, b, c, d, segment_bits, seed, _kind] = *tail;
     let segments = u32::from_le_bytes([a, b, c, d]);
     let shape = Shape { segment_bits: segment_bits.into(), segments };
     if shape.segment_bits > SEGMENT_BITS_MAX || segments == 0 || shape.slots() != fingerprints.len()
     {
-        return Err("no filter");
+        return None;
     }
     let mixed = mix(hash, seed);
-    let slots = shape.slots_of(mixed);
-    Ok(slots.iter().fold(fingerprint(mixed), |sum, slot| sum ^ fingerprints[*slot]) == 0)
+    Some((fingerprints, shape.slots_of(mixed), fingerprint(mixed)))
+}
+
+/// Whether the filter `bytes`, whose last is [`KIND`], lets the key with this hash through.
+#[inline]
+pub(super) fn may_contain(bytes: &[u8], hash: u64) -> Result<bool, &'static str> {
+    let (fingerprints, slots, expected) = probe(bytes, hash).ok_or("no filter")?;
+    Ok(slots.iter().fold(expected, |sum, slot| sum ^ fingerprints[*slot]) == 0)
+}
+
+/// Asks the processor for what `may_contain` reads.
+#[inline]
+pub(super) fn fetch(bytes: &[u8], hash: u64) {
+    if let Some((fingerprints, slots, _)) = probe(bytes, hash) {
+        slots.iter().for_each(|slot| prefetch::address(&raw const fingerprints[*slot]));
+    }
 }
 
 #[cfg(test)]
