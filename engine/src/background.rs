@@ -92,11 +92,24 @@ impl Workers {
     }
 }
 
-/// Does `work` for each of `0..count`, each on a thread of its own, and calls `watch` on this one
-/// about every `pause` until all have ended. Where the operating system gives no thread the work is
-/// done here, after what was begun.
+/// Lets other threads go before this one: `nice` steps below what it has, as in `nice(1)`. For good,
+/// since few processes may take it back.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "elsewhere not by thread"))]
+fn go_behind(nice: u8) {
+    #[cfg(target_os = "linux")]
+    if nice > 0 {
+        // A wish: what it answers changes nothing.
+        let now = rustix::process::getpriority_process(None).unwrap_or(0);
+        let _ = rustix::process::setpriority_process(None, now + i32::from(nice));
+    }
+}
+
+/// Does `work` for each of `0..count`, each on a thread of its own that is `nice` steps behind this
+/// one, and calls `watch` on this one about every `pause` until all have ended. Where the operating
+/// system gives no thread the work is done here, after what was begun.
 pub fn side_by_side<T: Send>(
     count: usize,
+    nice: u8,
     pause: Duration,
     work: &(dyn Fn(usize) -> T + Sync),
     watch: &dyn Fn(),
@@ -107,6 +120,7 @@ pub fn side_by_side<T: Send>(
             let ended = &ended;
             let builder = std::thread::Builder::new().name(format!("firndb-part-{index}"));
             builder.spawn_scoped(scope, move || {
+                go_behind(nice);
                 let outcome =
                     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(index)));
                 ended.raise();
@@ -195,8 +209,20 @@ mod tests {
             }
             index * 10
         };
-        assert_eq!(side_by_side(3, WAIT, &work, &|| {}), [0, 10, 20]);
-        let panics = || side_by_side(2, WAIT, &|index| assert!(index == 0, "part"), &|| {});
+        assert_eq!(side_by_side(3, 0, WAIT, &work, &|| {}), [0, 10, 20]);
+        let panics = || side_by_side(2, 0, WAIT, &|index| assert!(index == 0, "part"), &|| {});
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn parts_are_behind_the_thread_that_waits_for_them() {
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let before = nice();
+        for steps in [0, 3] {
+            let parts = side_by_side(2, steps, WAIT, &|_| nice(), &|| {});
+            assert_eq!(parts, [(before + i32::from(steps)).min(19); 2]);
+        }
+        assert_eq!(nice(), before, "the waiting thread stays as it was");
     }
 }

@@ -150,7 +150,8 @@ impl Kernel {
                 job.cancel();
             }
         };
-        let outcomes = side_by_side(parts.len(), HOLD_WAIT, &run, &watch);
+        let outcomes =
+            side_by_side(parts.len(), self.options.compaction_nice, HOLD_WAIT, &run, &watch);
         // A part that failed ends the others, which then say no more than that.
         let is_cause = |outcome: &&Result<_>| !matches!(outcome, Ok(_) | Err(Error::Cancelled));
         match outcomes.iter().find(is_cause) {
