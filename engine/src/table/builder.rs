@@ -22,8 +22,12 @@ use crate::key::{FileNumber, Kind, SEQ_MAX, Seq, internal_cmp};
 use crate::scan::BodyHandle;
 use crate::{Error, Result};
 
-/// Bytes are handed to the file system in pieces of about this size.
-const WRITE_BYTES: usize = 256 << 10;
+/// Bytes are handed to the file system in pieces of this size, each at a multiple of it. The system
+/// keeps what it is given at once in its memory as one large page, if it lies like one; a later
+/// read of a block finds it sooner than one of many small pages.
+pub(super) const WRITE_BYTES: usize = 512 << 10;
+/// Room to begin with: most tables of a store with many keyspaces are small.
+const PENDING_BYTES_MIN: usize = WRITE_BYTES / 2;
 
 /// How a table is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +92,7 @@ impl TableBuilder {
             number,
             block_bytes: options.block_bytes,
             compressor: Compressor::new(options.compression),
-            pending: Vec::with_capacity(WRITE_BYTES + 2 * options.block_bytes),
+            pending: Vec::with_capacity(PENDING_BYTES_MIN + 2 * options.block_bytes),
             pending_offset: 0,
             block: BlockBuilder::new(options.restart_interval),
             index: BlockBuilder::new(INDEX_RESTART_INTERVAL),
@@ -219,7 +223,7 @@ impl TableBuilder {
         let properties = self.properties.encode();
         let properties = self.write_frame(crate::compress::TAG_PLAIN, &properties)?;
         Footer { index, filter, properties }.encode(self.number, &mut self.pending);
-        self.flush()?;
+        self.write_pending(self.pending.len())?;
         self.properties.bytes = self.offset();
         self.file.sync().map_err(|e| Error::io(&self.path, "sync", e))?;
         Ok(self.properties)
@@ -267,15 +271,18 @@ impl TableBuilder {
         self.index.add(&self.last_key, self.last_seq, Kind::Put, &value, None);
     }
 
+    /// Hands on whole pieces; what is left of the last one stays.
     fn flush_when_full(&mut self) -> Result<()> {
-        if self.pending.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+        let whole = self.pending.len() / WRITE_BYTES * WRITE_BYTES;
+        if whole == 0 { Ok(()) } else { self.write_pending(whole) }
     }
 
-    fn flush(&mut self) -> Result<()> {
-        write_all_at(&*self.file, &self.pending, self.pending_offset)
+    /// Writes so many of the pending bytes.
+    fn write_pending(&mut self, len: usize) -> Result<()> {
+        write_all_at(&*self.file, &self.pending[..len], self.pending_offset)
             .map_err(|e| Error::io(&self.path, "write", e))?;
-        self.pending_offset = self.offset();
-        self.pending.clear();
+        self.pending_offset += len as u64;
+        self.pending.drain(..len);
         Ok(())
     }
 }

@@ -1,7 +1,11 @@
 //! What a table answers is what the sorted list it was built from answers.
 
+use parking_lot::Mutex;
+
+use super::builder::WRITE_BYTES;
 use super::*;
 use crate::budget::Share;
+use crate::fs::File;
 use crate::fs::sim::OpKind;
 use crate::scan::AtHand;
 
@@ -184,4 +188,57 @@ fn disorder_and_what_belongs_nowhere_are_refused() {
     }
     builder.add(b"b", 4, Kind::Delete, b"", None).unwrap();
     assert_eq!(builder.finish().unwrap().entries, 2);
+}
+
+/// A file that notes which bytes it is given at once.
+#[derive(Debug)]
+struct NotedFile(Box<dyn File>, Arc<Mutex<Vec<(u64, usize)>>>);
+
+impl File for NotedFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+    fn write_at(&self, buf: &[u8], offset: u64) -> std::io::Result<usize> {
+        self.1.lock().push((offset, buf.len()));
+        self.0.write_at(buf, offset)
+    }
+    fn sync(&self) -> std::io::Result<()> {
+        self.0.sync()
+    }
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn will_read(&self, offset: u64, len: u64) {
+        self.0.will_read(offset, len);
+    }
+}
+
+#[test]
+fn a_table_is_written_in_whole_pieces_at_their_multiples() {
+    let fs = SimFs::new(1);
+    fs.create_dir_all(Path::new("/db")).unwrap();
+    let writes = Arc::default();
+    let file = Box::new(NotedFile(fs.create(&path()).unwrap(), Arc::clone(&writes)));
+    let mut builder = TableBuilder::new(file, path(), NUMBER, &TableOptions::default());
+    let bodies = [300_000, WRITE_BYTES, 3 * WRITE_BYTES + 1].map(|len| vec![7; len]);
+    for at in 0..5000usize {
+        let body = bodies.get(at / 1000).filter(|_| at % 1000 == 0);
+        let key = format!("{at:08}");
+        builder.add(key.as_bytes(), 1, Kind::Put, &[3; 200], body.map(Vec::as_slice)).unwrap();
+    }
+    let bytes = builder.finish().unwrap().bytes;
+    let mut end = 0;
+    let writes = writes.lock();
+    for (at, (offset, len)) in writes.iter().enumerate() {
+        assert_eq!(*offset, end, "one after the other");
+        assert_eq!(end % WRITE_BYTES as u64, 0, "write {at}");
+        end += *len as u64;
+    }
+    assert_eq!(end, bytes);
+    assert!(writes.len() > 4, "{writes:?}");
+    let report = open(&fs, &path(), NUMBER, 1 << 20).check(true).unwrap();
+    assert_eq!((report.entries, report.bodies), (5000, 3));
 }
