@@ -3,10 +3,12 @@
 pub mod bounds;
 pub mod hidden;
 pub mod merging;
+pub mod stretch;
 pub mod value;
 pub mod visible;
 
 pub use hidden::Hidden;
+pub use stretch::Stretch;
 pub use value::Value;
 
 use crate::Result;
@@ -38,14 +40,13 @@ pub trait Cursor: Send {
         }
         Ok(())
     }
-    /// Moves to the next entry where that is a put of another key, numbered `snapshot` or below,
-    /// and is right at hand: nothing has to be read for it and nothing can fail. Else it stays.
-    fn next_at_hand(&mut self, _snapshot: Seq) -> AtHand {
-        AtHand::Stayed
-    }
-    /// A key that no entry at hand is behind, where that is known.
-    fn last_at_hand(&self) -> Option<&[u8]> {
-        None
+    /// Fills `out` with the entries that follow, and moves to the last of them: puts without a
+    /// body, each of another key than the entry before, numbered `snapshot` or below, before
+    /// `until`, and right at hand: nothing has to be read for them and nothing can fail. Where there
+    /// is none that it knows of it stays, and `out` is empty or as it was. How many there are is
+    /// its own choice, within the room of `out`.
+    fn next_stretch(&mut self, _snapshot: Seq, _until: Option<&[u8]>, _out: &mut Stretch) -> bool {
+        false
     }
     /// Moves to the previous entry.
     fn prev(&mut self) -> Result<()>;
@@ -91,11 +92,8 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     fn next_key(&mut self) -> Result<()> {
         (**self).next_key()
     }
-    fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
-        (**self).next_at_hand(snapshot)
-    }
-    fn last_at_hand(&self) -> Option<&[u8]> {
-        (**self).last_at_hand()
+    fn next_stretch(&mut self, snapshot: Seq, until: Option<&[u8]>, out: &mut Stretch) -> bool {
+        (**self).next_stretch(snapshot, until, out)
     }
     fn prev(&mut self) -> Result<()> {
         (**self).prev()
@@ -124,17 +122,6 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     fn skip_hidden(&mut self, hidden: &Hidden<'_>) -> Result<bool> {
         (**self).skip_hidden(hidden)
     }
-}
-
-/// What came of a move to an entry at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AtHand {
-    /// It stands where it stood.
-    Stayed,
-    /// It stands at such an entry.
-    Moved,
-    /// It stands at the next entry, which has another key and may be of any kind and number.
-    MovedElsewhere,
 }
 
 /// The part of a split value that is stored outside the blocks of its table (or, before the

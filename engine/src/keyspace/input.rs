@@ -6,7 +6,8 @@
 use crate::Result;
 use crate::key::{Kind, Seq};
 use crate::levels::RunCursor;
-use crate::scan::{AtHand, Body, Cursor, Hidden, Value};
+use crate::scan::stretch::Stretch;
+use crate::scan::{Body, Cursor, Hidden, Value};
 
 /// One input of a walk.
 #[expect(clippy::large_enum_variant, reason = "few at a time; a box each would cost a walk more")]
@@ -48,15 +49,8 @@ impl Cursor for Input {
     fn next_key(&mut self) -> Result<()> {
         of_either!(self, cursor => cursor.next_key())
     }
-    #[inline(always)]
-    fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
-        match self {
-            Input::Memtable(_) => AtHand::Stayed,
-            Input::Run(cursor) => cursor.next_at_hand(snapshot),
-        }
-    }
-    fn last_at_hand(&self) -> Option<&[u8]> {
-        of_either!(self, cursor => cursor.last_at_hand())
+    fn next_stretch(&mut self, snapshot: Seq, until: Option<&[u8]>, out: &mut Stretch) -> bool {
+        of_either!(self, cursor => cursor.next_stretch(snapshot, until, out))
     }
     fn prev(&mut self) -> Result<()> {
         of_either!(self, cursor => cursor.prev())

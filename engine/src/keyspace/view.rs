@@ -132,6 +132,7 @@ impl KvIterator {
     }
 
     /// Moves to the next pair; `false` at the end. Starts before the first.
+    #[inline]
     pub fn advance(&mut self) -> Result<bool> {
         if self.is_reverse { self.step_back() } else { self.step_on() }
     }
@@ -164,7 +165,16 @@ impl KvIterator {
         self.moved(Stand::BeforeFirst, VisibleCursor::seek_last)
     }
 
+    #[inline]
     fn step_on(&mut self) -> Result<bool> {
+        if self.stand == Stand::AtKey && self.cursor.next_at_hand() {
+            return Ok(true);
+        }
+        self.step_far()
+    }
+
+    #[inline(never)]
+    fn step_far(&mut self) -> Result<bool> {
         match self.stand {
             Stand::BeforeFirst => self.seek_first(),
             Stand::AtKey => self.moved(Stand::AfterLast, VisibleCursor::next),

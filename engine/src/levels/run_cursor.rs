@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{Run, TableFile};
 use crate::Result;
 use crate::key::{Kind, Seq};
-use crate::scan::{AtHand, Body, Cursor, Hidden, Value};
+use crate::scan::stretch::Stretch;
+use crate::scan::{Body, Cursor, Hidden, Value};
 use crate::table::TableCursor;
 
 /// Walks the disjoint tables of a run as one. One table is open at a time.
@@ -154,16 +155,8 @@ impl Cursor for RunCursor {
         self.skip_forward()
     }
 
-    #[inline(always)]
-    fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
-        match &mut self.open {
-            Some((_, cursor)) => cursor.next_at_hand(snapshot),
-            None => AtHand::Stayed,
-        }
-    }
-
-    fn last_at_hand(&self) -> Option<&[u8]> {
-        self.open.as_ref().and_then(|(_, cursor)| cursor.last_at_hand())
+    fn next_stretch(&mut self, snapshot: Seq, until: Option<&[u8]>, out: &mut Stretch) -> bool {
+        self.open.as_mut().is_some_and(|(_, cursor)| cursor.next_stretch(snapshot, until, out))
     }
 
     fn prev(&mut self) -> Result<()> {

@@ -7,7 +7,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::key::{Kind, Op, Seq};
-use crate::scan::AtHand;
 
 const KINDS: [MemtableKind; 2] = [MemtableKind::Arena, MemtableKind::Crossbeam];
 
@@ -282,18 +281,6 @@ fn by_key(cursor: &mut dyn Cursor) -> Result<()> {
     cursor.next_key()
 }
 
-/// As `forward`, over entries at hand where there are any.
-fn at_hand(cursor: &mut dyn Cursor) -> Result<()> {
-    const SNAPSHOT: Seq = 30;
-    let key = cursor.key().to_vec();
-    if cursor.next_at_hand(SNAPSHOT) == AtHand::Stayed {
-        assert_eq!(cursor.key(), key);
-        return cursor.next();
-    }
-    assert!(cursor.key() > &key[..] && cursor.kind() == Kind::Put && cursor.seq() <= SNAPSHOT);
-    Ok(())
-}
-
 /// A key of few bytes, so that many are equal and many share their head.
 fn key() -> impl Strategy<Value = Vec<u8>> {
     let bytes = prop::collection::vec(prop_oneof![Just(0u8), Just(1), Just(255)], 1..5);
@@ -330,8 +317,6 @@ proptest! {
             let mut cursor = list.clone().cursor();
             cursor.seek_first().unwrap();
             prop_assert_eq!(&walk(&mut *cursor, forward), &expected);
-            cursor.seek_first().unwrap();
-            prop_assert_eq!(&walk(&mut *cursor, at_hand), &expected);
             cursor.seek_first().unwrap();
             let mut newest = expected.clone();
             newest.dedup_by(|after, before| after.0 == before.0);

@@ -21,12 +21,24 @@ type Row = (Vec<u8>, Seq, Kind, Vec<u8>);
 /// A cursor over a sorted list.
 struct ListCursor {
     rows: Arc<Vec<Row>>,
+    /// All values, one after the other, and where each lies.
+    values: Arc<Vec<u8>>,
+    ranges: Vec<std::ops::Range<usize>>,
     at: Option<usize>,
 }
 
 impl ListCursor {
+    fn new(rows: &Arc<Vec<Row>>) -> Self {
+        let (mut values, mut ranges) = (Vec::new(), Vec::new());
+        for (.., value) in rows.iter() {
+            ranges.push(values.len()..values.len() + value.len());
+            values.extend_from_slice(value);
+        }
+        ListCursor { rows: rows.clone(), values: Arc::new(values), ranges, at: None }
+    }
+
     fn boxed(rows: &Arc<Vec<Row>>) -> Box<dyn Cursor> {
-        Box::new(ListCursor { rows: rows.clone(), at: None })
+        Box::new(ListCursor::new(rows))
     }
 
     fn row(&self) -> &Row {
@@ -56,22 +68,27 @@ impl Cursor for ListCursor {
         self.at = self.at.map(|index| index + 1).filter(|index| *index < self.rows.len());
         Ok(())
     }
-    fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
-        let next = self.at.and_then(|at| self.rows.get(at + 1));
-        let is_asked_for = |row: &&Row| {
-            // At hand is what lies in the same block.
-            let is_far = self.at.is_some_and(|at| at % 5 == 4);
-            row.2 == Kind::Put && row.1 <= snapshot && row.0 != self.row().0 && !is_far
-        };
-        if next.filter(is_asked_for).is_none() {
-            return AtHand::Stayed;
+    fn next_stretch(&mut self, snapshot: Seq, until: Option<&[u8]>, out: &mut Stretch) -> bool {
+        let Some(at) = self.at else { return false };
+        let mut filling = out.fill(&self.rows[at].0);
+        // At hand is what lies in the same block.
+        for next in at + 1..self.rows.len().min(at - at % 7 + 7) {
+            let (key, seq, kind, _) = &self.rows[next];
+            let is_seen = *kind == Kind::Put && *seq <= snapshot;
+            if !is_seen || until.is_some_and(|until| &**key >= until) {
+                break;
+            }
+            let is_shared = |(x, y): &(&u8, &u8)| x == y;
+            let shared = key.iter().zip(filling.last_key()).take_while(is_shared).count();
+            let (suffix, value) = (shared..key.len(), self.ranges[next].clone());
+            if !filling.push_short(shared, (key, suffix.clone()), *seq, value.clone())
+                && !filling.push(shared, (key, suffix), *seq, value)
+            {
+                break;
+            }
+            self.at = Some(next);
         }
-        self.at = self.at.map(|at| at + 1);
-        AtHand::Moved
-    }
-    fn last_at_hand(&self) -> Option<&[u8]> {
-        let last = self.at.map(|at| (at - at % 5 + 4).min(self.rows.len() - 1))?;
-        self.rows.len().is_multiple_of(2).then(|| &*self.rows[last].0)
+        filling.end(&self.values).is_some()
     }
     fn prev(&mut self) -> Result<()> {
         self.at = self.at.and_then(|index| index.checked_sub(1));
@@ -106,11 +123,12 @@ fn random_key(rng: &mut Rng) -> Vec<u8> {
 fn random_inputs(rng: &mut Rng) -> (Vec<Arc<Vec<Row>>>, Arc<Vec<Row>>) {
     let mut inputs = Vec::new();
     let mut all = Vec::new();
+    let puts_only = rng.below(2) == 0;
     for input in 0..rng.below(6) {
         let mut rows = Vec::new();
         for number in 0..rng.below(30) {
             let kinds = [Kind::Put, Kind::PutUntil, Kind::Delete, Kind::Merge, Kind::Merge];
-            let kind = kinds[rng.below(5) as usize];
+            let kind = if puts_only { Kind::Put } else { kinds[rng.below(5) as usize] };
             let mut value = format!("{input}.{number};").into_bytes();
             if kind == Kind::PutUntil {
                 let moment = rng.below(2 * NOW_MS).to_le_bytes();
@@ -120,6 +138,9 @@ fn random_inputs(rng: &mut Rng) -> (Vec<Arc<Vec<Row>>>, Arc<Vec<Row>>) {
         }
         // A stable sort: versions with equal numbers keep their order.
         rows.sort_by(|a, b| internal_cmp((&a.0, a.1), (&b.0, b.1)));
+        if puts_only && rng.below(2) == 0 {
+            rows.dedup_by(|older, newer| older.0 == newer.0);
+        }
         all.extend(rows.iter().cloned());
         inputs.push(Arc::new(rows));
     }
@@ -137,7 +158,7 @@ fn a_merging_cursor_walks_as_one_list_does() {
         let rng = &mut Rng::new(seed);
         let (inputs, all) = random_inputs(rng);
         let mut cursor = merging(&inputs);
-        let mut model = ListCursor { rows: all, at: None };
+        let mut model = ListCursor::new(&all);
         for step in 0..150 {
             let key = random_key(rng);
             let moves = [rng.below(12), rng.below(2)];
@@ -166,14 +187,15 @@ fn a_merging_cursor_walks_as_one_list_does() {
 
 #[test]
 fn a_merging_cursor_leaves_keys_as_one_list_does() {
-    let mut met = [0; 3];
+    let mut met = [0; 4];
     for seed in 0..600 {
         let rng = &mut Rng::new(seed);
         let (inputs, all) = random_inputs(rng);
-        let snapshot = rng.below(14);
+        let snapshot = [rng.below(14), 14][rng.below(2) as usize];
         let mut cursor = merging(&inputs);
-        let mut model = ListCursor { rows: all, at: None };
-        for step in 0..100 {
+        let mut model = ListCursor::new(&all);
+        let mut stretch = Stretch::default();
+        for step in 0..60 {
             let key = random_key(rng);
             let row = |cursor: &dyn Cursor| {
                 let value = || cursor.value().to_vec();
@@ -181,28 +203,132 @@ fn a_merging_cursor_leaves_keys_as_one_list_does() {
                 cursor.valid().then(row)
             };
             match rng.below(12) {
-                0 | 1 => [cursor.seek(&key), model.seek(&key)].map(Result::unwrap),
-                2 => [cursor.prev(), model.prev()].map(Result::unwrap),
-                3 => [cursor.next(), model.next()].map(Result::unwrap),
-                4 | 5 => [cursor.next_key(), model.next_key()].map(Result::unwrap),
+                0..3 => [cursor.seek(&key), model.seek(&key)].map(Result::unwrap),
+                3 => [cursor.prev(), model.prev()].map(Result::unwrap),
+                4 => [cursor.next(), model.next()].map(Result::unwrap),
+                5 | 6 => [cursor.next_key(), model.next_key()].map(Result::unwrap),
                 _ => {
-                    let before = row(&model);
-                    let moved = cursor.next_at_hand(snapshot);
-                    met[moved as usize] += 1;
-                    if moved != AtHand::Stayed {
-                        model.next().unwrap();
-                        assert_ne!(before.map(|row| row.0), row(&model).map(|row| row.0));
+                    let until = (rng.below(3) == 0).then_some(&*key);
+                    let mut count = 0;
+                    if cursor.next_stretch(snapshot, until, &mut stretch) {
+                        count = follow(&mut stretch, &mut model, snapshot, until);
                     }
-                    if moved == AtHand::Moved {
-                        assert!(model.kind() == Kind::Put && model.seq() <= snapshot);
-                    }
+                    met[count.min(3)] += 1;
                     [(), ()]
                 }
             };
             assert_eq!(row(&cursor), row(&model), "seed {seed} step {step}");
         }
     }
-    assert!(met.iter().all(|count| *count > 100), "each outcome: {met:?}");
+    assert!(met.iter().all(|count| *count > 50), "stretches of each length: {met:?}");
+}
+
+/// Walks `model` beside `stretch`, whose entries follow that at which it stands. How many they are.
+fn follow(
+    stretch: &mut Stretch,
+    model: &mut dyn Cursor,
+    snapshot: Seq,
+    until: Option<&[u8]>,
+) -> usize {
+    let mut count = 0;
+    loop {
+        let before = model.key().to_vec();
+        model.next().unwrap();
+        assert_eq!((stretch.key(), stretch.seq()), (model.key(), model.seq()));
+        assert_eq!((stretch.value(), &*stretch.pin()), (model.value(), model.value()));
+        assert!(model.kind() == Kind::Put && model.seq() <= snapshot && model.key() != before);
+        assert!(until.is_none_or(|until| model.key() < until));
+        count += 1;
+        if !stretch.advance() {
+            return count;
+        }
+    }
+}
+
+#[test]
+fn a_stretch_builds_keys_from_those_before() {
+    for seed in 0..300 {
+        let rng = &mut Rng::new(seed);
+        let mut long_key = || {
+            let front = vec![b'f'; [0, 3, 31, 32, 33, 90][rng.below(6) as usize]];
+            [front, random_key(rng), vec![b'b'; [0, 1, 15, 16, 17, 70][rng.below(6) as usize]]]
+                .concat()
+        };
+        let mut keys: Vec<_> = (0..40).map(|_| long_key()).collect();
+        keys.sort();
+        keys.dedup();
+        let values: Vec<u8> = (0..keys.len() as u8).collect();
+        let row = |(at, key): (usize, Vec<u8>)| (key, 1, Kind::Put, vec![values[at]]);
+        let rows: Vec<Row> = keys.into_iter().enumerate().map(row).collect();
+        let rows = Arc::new(rows);
+        let (mut cursor, mut model) = (ListCursor::new(&rows), ListCursor::new(&rows));
+        let mut stretch = Stretch::default();
+        cursor.seek_first().and(model.seek_first()).unwrap();
+        while cursor.valid() {
+            if cursor.next_stretch(1, None, &mut stretch) {
+                follow(&mut stretch, &mut model, 1, None);
+            }
+            cursor.next().and(model.next()).unwrap();
+        }
+        assert!(!model.valid());
+    }
+}
+
+#[test]
+fn a_stretch_refuses_what_it_cannot_hold() {
+    let owner = Arc::new(vec![1, 2, 3]);
+    let mut stretch = Stretch::default();
+    let mut filling = stretch.fill(b"key");
+    let cases: [(&str, usize, &[u8]); 4] = [
+        ("the same key", 3, b""),
+        ("the same key, whole", 0, b"key"),
+        ("more shared than there is", 4, b""),
+        ("no room", 0, &[b'l'; 10_000]),
+    ];
+    for (what, shared, suffix) in cases {
+        assert!(!filling.push_short(shared, (suffix, 0..suffix.len()), 1, 0..1), "{what}");
+        assert!(!filling.push(shared, (suffix, 0..suffix.len()), 1, 0..1), "{what}");
+    }
+    assert!(filling.push(0, (b"l", 0..1), 1, 0..1));
+    assert_eq!(filling.end(&owner), Some((&b"l"[..], 1, 0..1)));
+    assert_eq!((stretch.key(), stretch.value()), (&b"l"[..], &[1][..]));
+    let mut filling = stretch.fill(&[b'k'; 10_000]);
+    assert!(!filling.push(0, (b"l", 0..1), 1, 0..1));
+    assert_eq!(filling.end(&owner), None);
+}
+
+#[test]
+fn a_stretch_is_sought_within() {
+    let keys = [&b"b"[..], b"bb", b"d"];
+    let mut stretch = Stretch::default();
+    assert!(!stretch.seek(b"b"), "empty");
+    // The first of a walk is a short one.
+    for expected in [2, 3] {
+        let mut filling = stretch.fill(b"a");
+        let count = (0..3)
+            .take_while(|at| filling.push(0, (keys[*at], 0..keys[*at].len()), 1, 0..1))
+            .count();
+        assert!(filling.end(&Arc::new(vec![0])).is_some());
+        assert_eq!(count, expected);
+    }
+    let cases: [(&[u8], Option<&[u8]>); 8] = [
+        (b"a", None),
+        (b"b", Some(b"b")),
+        (b"b\0", Some(b"bb")),
+        (b"bb", Some(b"bb")),
+        (b"c", Some(b"d")),
+        (b"b", Some(b"b")),
+        (b"d", Some(b"d")),
+        (b"d\0", None),
+    ];
+    for (target, expected) in cases {
+        let before = stretch.key().to_vec();
+        let found = stretch.seek(target).then(|| stretch.key());
+        assert_eq!(found, expected, "{target:?}");
+        assert_eq!(stretch.key(), expected.unwrap_or(&before), "it stays where it finds nothing");
+    }
+    stretch.restart();
+    assert!(!stretch.seek(b"b"), "empty");
 }
 
 fn append(_: &[u8], base: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
@@ -278,7 +404,7 @@ fn a_visible_cursor_walks_what_a_reader_sees() {
     for seed in 0..1200 {
         let rng = &mut Rng::new(seed);
         let (inputs, all) = random_inputs(rng);
-        let snapshot = rng.below(14);
+        let snapshot = [rng.below(14), 14][rng.below(2) as usize];
         let bounds = Bounds {
             lower: (rng.below(2) == 0).then(|| random_key(rng)),
             upper: (rng.below(2) == 0).then(|| random_key(rng)),

@@ -4,7 +4,8 @@
 //! hides the key, a merge operand is folded with those below it onto the next put (or onto
 //! nothing).
 //!
-//! Walking forward, a put is shown where it lies and nothing is copied. A folded value, and every
+//! Walking forward, a put is shown where it lies and nothing is copied; what is seen as it is comes
+//! in stretches ([`super::stretch`]). A folded value, and every
 //! value when walking backward (versions then come oldest first), is kept beside the cursor,
 //! which has gone on to the next key by then; a value in a block is kept by keeping the block.
 //!
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use super::bounds::Bounds;
 use super::hidden::HiddenKeys;
-use super::{AtHand, Cursor, Value};
+use super::{Cursor, Stretch, Value};
 use crate::expiry::{EXPIRY_BYTES, Now, is_expired};
 use crate::hooks::Hooks;
 use crate::key::{Kind, Seq, is_same};
@@ -34,6 +35,7 @@ pub struct VisibleCursor<C: Cursor = Box<dyn Cursor>> {
     /// Bytes before the value of the put at which the inner cursor stands.
     front: usize,
     place: Place,
+    stretch: Stretch,
     /// The current key when `place` is `Kept`; scratch otherwise.
     key: Vec<u8>,
     value: Value,
@@ -46,6 +48,8 @@ enum Place {
     Nowhere,
     /// At the inner cursor, which stands at the visible put.
     Inner,
+    /// In the stretch; the inner cursor stands at the last entry of that.
+    Stretch,
     /// In `key` and `value`; the inner cursor is past them, going forward.
     KeptForward,
     /// In `key` and `value`; the inner cursor is before the first version of the key.
@@ -58,8 +62,20 @@ impl<C: Cursor> VisibleCursor<C> {
     pub fn new(inner: C, hooks: Arc<dyn Hooks>, snapshot: Seq, bounds: Bounds) -> Self {
         let (key, value) = (Vec::new(), Value::default());
         let (hidden, place) = (None, Place::Nowhere);
-        let (now_ms, front) = (0, 0);
-        VisibleCursor { inner, hooks, snapshot, bounds, hidden, now_ms, front, place, key, value }
+        let (now_ms, front, stretch) = (0, 0, Stretch::default());
+        VisibleCursor {
+            inner,
+            hooks,
+            snapshot,
+            bounds,
+            hidden,
+            now_ms,
+            front,
+            place,
+            stretch,
+            key,
+            value,
+        }
     }
 
     /// Leaves out what has expired at `now_ms`, in milliseconds since the Unix epoch.
@@ -76,7 +92,7 @@ impl<C: Cursor> VisibleCursor<C> {
 
     /// Moves to the first key inside the bounds.
     pub fn seek_first(&mut self) -> Result<()> {
-        self.place = Place::Nowhere;
+        self.leave();
         match &self.bounds.lower {
             Some(lower) => self.inner.seek(lower)?,
             None => self.inner.seek_first()?,
@@ -86,7 +102,7 @@ impl<C: Cursor> VisibleCursor<C> {
 
     /// Moves to the last key inside the bounds.
     pub fn seek_last(&mut self) -> Result<()> {
-        self.place = Place::Nowhere;
+        self.leave();
         match &self.bounds.upper {
             Some(upper) => self.inner.seek_before(upper)?,
             None => self.inner.seek_last()?,
@@ -99,7 +115,10 @@ impl<C: Cursor> VisibleCursor<C> {
         if self.bounds.is_below(key) {
             return self.seek_first();
         }
-        self.place = Place::Nowhere;
+        if self.place == Place::Stretch && self.stretch.seek(key) {
+            return Ok(());
+        }
+        self.leave();
         self.inner.seek(key)?;
         self.find_forward()
     }
@@ -109,35 +128,43 @@ impl<C: Cursor> VisibleCursor<C> {
         if self.bounds.is_above(key) {
             return self.seek_last();
         }
-        self.place = Place::Nowhere;
+        self.leave();
         self.inner.seek_before(key)?;
         self.find_backward()
     }
 
     /// Moves to the next key.
     #[expect(clippy::should_implement_trait, reason = "a cursor, not an iterator: it may fail")]
-    #[inline(always)] // an entry at hand costs as much as a call
+    #[inline]
     pub fn next(&mut self) -> Result<()> {
-        let is_plain = self.place == Place::Inner && self.front == 0 && self.hidden.is_none();
-        if is_plain {
-            let moved = self.inner.next_at_hand(self.snapshot);
-            if moved == AtHand::Moved && !self.bounds.is_above(self.inner.key()) {
-                return Ok(());
-            }
-            if moved != AtHand::Stayed {
-                self.place = Place::Nowhere;
-                return self.find_forward();
-            }
-        }
-        self.next_not_at_hand()
+        if self.next_at_hand() { Ok(()) } else { self.next_not_at_hand() }
     }
 
-    /// As `next`, where a block ends, versions are passed over or the direction turns.
+    /// Moves to the next key where that is in the stretch, which cannot fail.
+    #[inline(always)] // it costs less than a call
+    pub fn next_at_hand(&mut self) -> bool {
+        self.place == Place::Stretch && self.stretch.advance()
+    }
+
+    /// As `next`, where a stretch ends, versions are passed over or the direction turns.
     #[inline(never)]
     fn next_not_at_hand(&mut self) -> Result<()> {
         match std::mem::replace(&mut self.place, Place::Nowhere) {
             Place::Nowhere => return Ok(()),
-            Place::Inner => self.inner.next_key()?,
+            Place::Inner | Place::Stretch => {
+                let until = self.bounds.upper.as_deref();
+                if self.hidden.is_none()
+                    && self.inner.next_stretch(self.snapshot, until, &mut self.stretch)
+                {
+                    self.place = Place::Stretch;
+                    return Ok(());
+                }
+                self.inner.next_key()?;
+                if self.is_plain() {
+                    (self.place, self.front) = (Place::Inner, 0);
+                    return Ok(());
+                }
+            }
             Place::KeptForward => self.skip_key()?,
             Place::KeptBackward => {
                 self.inner.seek(&self.key)?;
@@ -152,6 +179,10 @@ impl<C: Cursor> VisibleCursor<C> {
         match self.place {
             Place::Nowhere => return Ok(()),
             Place::Inner => self.keep_key(),
+            Place::Stretch => {
+                self.key.clear();
+                self.key.extend_from_slice(self.stretch.key());
+            }
             Place::KeptForward | Place::KeptBackward => {}
         }
         if std::mem::replace(&mut self.place, Place::Nowhere) != Place::KeptBackward {
@@ -169,28 +200,47 @@ impl<C: Cursor> VisibleCursor<C> {
     /// The key.
     #[inline]
     pub fn key(&self) -> &[u8] {
-        if self.place == Place::Inner { self.inner.key() } else { &self.key }
+        match self.place {
+            Place::Stretch => self.stretch.key(),
+            Place::Inner => self.inner.key(),
+            _ => &self.key,
+        }
     }
 
     /// Its value.
     #[inline]
     pub fn value(&self) -> &[u8] {
-        if self.place == Place::Inner { &self.inner.value()[self.front..] } else { &self.value }
+        match self.place {
+            Place::Stretch => self.stretch.value(),
+            Place::Inner => &self.inner.value()[self.front..],
+            _ => &self.value,
+        }
     }
 
     /// The sequence number that the value was put with; `None` where it was merged, or on the way
     /// back.
     pub fn seq(&self) -> Option<Seq> {
-        (self.place == Place::Inner).then(|| self.inner.seq())
+        match self.place {
+            Place::Stretch => Some(self.stretch.seq()),
+            Place::Inner => Some(self.inner.seq()),
+            _ => None,
+        }
     }
 
     /// Its value, kept alive; without a copy where it lies in a block.
     pub fn pin(&self) -> Value {
         match self.place {
+            Place::Stretch => self.stretch.pin(),
             Place::Inner if self.front == 0 => self.inner.pin(),
             Place::Inner => self.inner.pin().without_front(self.front),
             _ => self.value.clone(),
         }
+    }
+
+    /// To be at no key, should a move fail; what is met next begins short stretches.
+    fn leave(&mut self) {
+        self.place = Place::Nowhere;
+        self.stretch.restart();
     }
 
     fn keep_key(&mut self) {
@@ -204,6 +254,16 @@ impl<C: Cursor> VisibleCursor<C> {
             self.inner.next()?;
         }
         Ok(())
+    }
+
+    /// Whether the inner cursor stands at a put that is shown as it is, as nearly all are.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        self.inner.valid()
+            && self.inner.kind() == Kind::Put
+            && self.inner.seq() <= self.snapshot
+            && self.hidden.is_none()
+            && !self.bounds.is_above(self.inner.key())
     }
 
     /// Whether a range delete hides the version under the inner cursor.

@@ -13,6 +13,7 @@
 pub(super) mod builder;
 mod cursor;
 mod key_buffer;
+mod plain;
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -141,28 +142,6 @@ impl<'a> BlockView<'a> {
         let body = if tag & 4 == 0 { None } else { Some(body_handle(entries, &mut at)?) };
         let value = value_at..value_end;
         Ok(Entry { shared, suffix, suffix_at, seq: tag >> 3, kind, value, body, next: at })
-    }
-
-    /// The entry at `at` where it is a put without a body and its key's lengths take a byte each,
-    /// as nearly all do.
-    #[inline(always)]
-    fn plain_entry(&self, at: usize) -> Option<Entry<'a>> {
-        let entries = &self.bytes[..self.layout.entries_end];
-        let [shared, unshared] = *entries.get(at..)?.first_chunk()?;
-        if (shared | unshared) >= 0x80 {
-            return None;
-        }
-        let (shared, mut at) = (usize::from(shared), at + 2);
-        let value_len = varint_at(entries, &mut at).ok()? as usize;
-        let tag = varint_at(entries, &mut at).ok()?;
-        let is_plain = tag & (1 << 2 | 3) == 0;
-        let (suffix_at, value_at) = (at, at + usize::from(unshared));
-        let suffix = entries.get(suffix_at..value_at)?;
-        let next = value_at.checked_add(value_len)?;
-        let (seq, kind, value, body) = (tag >> 3, Kind::Put, value_at..next, None);
-        let is_inside = next <= entries.len();
-        let entry = Entry { shared, suffix, suffix_at, seq, kind, value, body, next };
-        (is_plain && is_inside).then_some(entry)
     }
 
     /// The entry at `at`, which must store its key whole.

@@ -14,8 +14,9 @@ use super::footer::{self, FRAME_BYTES, Handle};
 use super::index;
 use super::reader::Table;
 use crate::cache::BlockBytes;
-use crate::key::{Kind, Seq};
-use crate::scan::{AtHand, Body, Cursor, Value};
+use crate::key::{Kind, Seq, is_same};
+use crate::scan::stretch::Stretch;
+use crate::scan::{Body, Cursor, Value};
 use crate::{Error, Result};
 
 /// A job reads this much at once: few enough calls that they cost nothing, small enough that a
@@ -37,6 +38,8 @@ pub struct TableCursor {
     data_handle: Option<Handle>,
     /// The one after, where it is in memory and known to be read.
     ahead: Option<(Handle, Arc<BlockBytes>)>,
+    /// The key that a block ended with, while the next one is begun.
+    left_key: Vec<u8>,
     source: Source,
 }
 
@@ -62,6 +65,7 @@ impl TableCursor {
             data: BlockCursor::empty(),
             data_handle: None,
             ahead: None,
+            left_key: Vec::new(),
             source,
         }
     }
@@ -188,13 +192,14 @@ impl TableCursor {
     fn next_block_key(&mut self) -> Result<()> {
         // Only where the separator is the key itself can the next block hold versions of it.
         // The key that was left is still there.
-        let left = self.data.key();
-        let straddling = (left == self.index.key()).then(|| left.to_vec());
+        let is_straddling = is_same(self.data.key(), self.index.key());
+        if is_straddling {
+            self.left_key.clear();
+            self.left_key.extend_from_slice(self.data.key());
+        }
         self.next_block()?;
-        if let Some(key) = straddling {
-            while self.data.valid() && self.data.key() == key {
-                self.next()?;
-            }
+        while is_straddling && self.data.valid() && is_same(self.data.key(), &self.left_key) {
+            self.next()?;
         }
         Ok(())
     }
@@ -309,14 +314,10 @@ impl Cursor for TableCursor {
         if self.data.valid() { Ok(()) } else { self.next_block_key() }
     }
 
-    #[inline(always)]
-    fn next_at_hand(&mut self, snapshot: Seq) -> AtHand {
-        if self.data.next_at_hand(snapshot) { AtHand::Moved } else { AtHand::Stayed }
-    }
-
-    // Separators are not below what they separate.
-    fn last_at_hand(&self) -> Option<&[u8]> {
-        self.data.valid().then(|| self.index.key())
+    fn next_stretch(&mut self, snapshot: Seq, until: Option<&[u8]>, out: &mut Stretch) -> bool {
+        // Separators are not below what they separate: one before `until` has nothing to look for.
+        let until = until.filter(|until| self.data.valid() && *until <= self.index.key());
+        self.data.next_stretch(snapshot, until, out)
     }
 
     fn prev(&mut self) -> Result<()> {

@@ -13,6 +13,7 @@ use super::{BlockView, Damage, Layout};
 use crate::cache::BlockBytes;
 use crate::key::{Kind, Seq};
 use crate::scan::BodyHandle;
+use crate::scan::stretch::Stretch;
 
 /// Stands at an entry of a block, or at none.
 #[derive(Debug)]
@@ -173,29 +174,29 @@ impl BlockCursor {
         Ok(())
     }
 
-    /// Moves to the next entry of the block if there is one that is a put of another key, numbered
-    /// `snapshot` or below; else it stays, also where the next entry is damaged.
-    #[inline(always)]
-    pub(in crate::table) fn next_at_hand(&mut self, snapshot: Seq) -> bool {
-        if !self.is_valid || self.next >= self.layout.entries_end {
-            return false;
+    /// Fills `out` with the entries that follow in the block as long as they are puts of other
+    /// keys, before `until` and numbered `snapshot` or below, and moves to the last of them. It
+    /// stays where there is none, also where the next entry is damaged.
+    pub(in crate::table) fn next_stretch(
+        &mut self,
+        snapshot: Seq,
+        until: Option<&[u8]>,
+        out: &mut Stretch,
+    ) -> bool {
+        let Some(block) = self.block.as_ref().filter(|_| self.is_valid) else { return false };
+        if block.len() > u32::MAX as usize {
+            return false; // a stretch has no places that far
         }
-        let view = view(&self.block, self.layout);
-        let Some(entry) = view.plain_entry(self.next) else { return false };
-        if entry.seq > snapshot || self.key.is_same(entry.shared, entry.suffix) {
-            return false;
-        }
-        let after = &view.bytes[entry.suffix_at..];
-        if self.key.build(entry.shared, entry.suffix, after).is_err() {
-            return false;
-        }
+        let view = BlockView { bytes: block, layout: self.layout };
+        let from = (self.at, self.next);
+        let (at, next, filling) =
+            view.take_plain(from, (snapshot, until), out.fill(self.key.key()));
+        let Some((key, seq, value)) = filling.end(block) else { return false };
+        self.key.set(key);
+        (self.at, self.next) = (at, next);
+        (self.seq, self.kind) = (seq, Kind::Put);
+        (self.value, self.body) = (value, None);
         self.behind.clear();
-        self.at = self.next;
-        self.next = entry.next;
-        self.seq = entry.seq;
-        self.kind = Kind::Put;
-        self.value = entry.value;
-        self.body = None;
         true
     }
 
@@ -230,6 +231,18 @@ impl BlockCursor {
         }
         // Not `self.view()`: the key buffer is written while the entry borrows the block.
         let view = view(&self.block, self.layout);
+        if let Some((entry, next)) = view.short_entry(self.at) {
+            self.next = next;
+            let suffix = &view.bytes[entry.suffix.clone()];
+            if finds_others && self.key.is_same(entry.shared, suffix) {
+                return Ok(false);
+            }
+            self.key.build(entry.shared, suffix, &view.bytes[entry.suffix.start..])?;
+            (self.seq, self.kind) = (entry.seq, Kind::Put);
+            (self.value, self.body) = (entry.suffix.end..next, None);
+            self.is_valid = true;
+            return Ok(true);
+        }
         let entry = view.entry(self.at)?;
         self.next = entry.next;
         if finds_others && self.key.is_same(entry.shared, entry.suffix) {

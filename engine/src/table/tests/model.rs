@@ -7,7 +7,7 @@ use super::*;
 use crate::budget::Share;
 use crate::fs::File;
 use crate::fs::sim::OpKind;
-use crate::scan::AtHand;
+use crate::scan::Stretch;
 
 #[test]
 fn cursors_walk_as_the_list_does() {
@@ -32,6 +32,7 @@ fn cursors_walk_as_the_list_does() {
 fn walk(rng: &mut Rng, rows: &[Row], table: &Arc<Table>, fill_cache: bool, seed: u64) {
     let mut cursor = table.cursor(fill_cache);
     assert!(!cursor.valid());
+    let mut stretch = Stretch::default();
     let mut at: Option<usize> = None;
     for step in 0..400 {
         let key = random_key(rng, 2 * rows.len() as u64 + 2);
@@ -64,11 +65,9 @@ fn walk(rng: &mut Rng, rows: &[Row], table: &Arc<Table>, fill_cache: bool, seed:
             }
             8 => {
                 let snapshot = [Seq::MAX, rng.below(1000)][rng.below(2) as usize];
-                if cursor.next_at_hand(snapshot) == AtHand::Moved {
-                    let (before, after) = (&rows[at.unwrap()], &rows[at.unwrap() + 1]);
-                    assert!(after.kind == Kind::Put && after.seq <= snapshot);
-                    assert_ne!(before.key, after.key, "seed {seed} step {step}");
-                    at = at.map(|index| index + 1);
+                let until = (rng.below(3) == 0).then_some(&*key);
+                if cursor.next_stretch(snapshot, until, &mut stretch) {
+                    at = Some(follow(&mut stretch, rows, at.unwrap(), (snapshot, until)));
                 }
             }
             _ => {
@@ -85,6 +84,26 @@ fn walk(rng: &mut Rng, rows: &[Row], table: &Arc<Table>, fill_cache: bool, seed:
         cursor.next().unwrap();
     }
     assert!(!cursor.valid());
+}
+
+/// The row of the last entry of `stretch`, whose entries follow the row `at`.
+fn follow(
+    stretch: &mut Stretch,
+    rows: &[Row],
+    mut at: usize,
+    (snapshot, until): (Seq, Option<&[u8]>),
+) -> usize {
+    loop {
+        let (before, row) = (&rows[at], &rows[at + 1]);
+        assert_eq!((stretch.key(), stretch.seq()), (&*row.key, row.seq));
+        assert_eq!((stretch.value(), &*stretch.pin()), (&*row.value, &*row.value));
+        assert!(row.kind == Kind::Put && row.body.is_none() && row.seq <= snapshot);
+        assert!(row.key != before.key && until.is_none_or(|until| &*row.key < until));
+        at += 1;
+        if !stretch.advance() {
+            return at;
+        }
+    }
 }
 
 #[test]
