@@ -1,8 +1,9 @@
 //! Walks a table both ways: a cursor in the index, and one in the data block it points at.
 //!
 //! A reader that fills the cache takes blocks one by one through it. Once it is seen to go forward
-//! it hints the file system, more each time; a next block that is in memory is looked up while the
-//! one before is walked, and comes into the processor's cache meanwhile. A job that reads a table
+//! it hints the file system, more each time; a next block that is in memory is looked up when the
+//! one before is begun, and for each entry of that its own bytes are asked for at the same place:
+//! all at once they would be waited for. A job that reads a table
 //! once takes a window of the file at a time (blocks and the bodies between them) and leaves the
 //! cache as it is.
 
@@ -15,6 +16,7 @@ use super::index;
 use super::reader::Table;
 use crate::cache::BlockBytes;
 use crate::key::{Kind, Seq, is_same};
+use crate::prefetch;
 use crate::scan::stretch::Stretch;
 use crate::scan::{Body, Cursor, Value};
 use crate::{Error, Result};
@@ -211,7 +213,11 @@ impl TableCursor {
             if !self.index.valid() {
                 return Ok(());
             }
+            let is_touched = self.ahead.is_some();
             self.load()?;
+            if !is_touched {
+                self.data.touch();
+            }
             let moved = self.data.seek_first();
             self.in_data(moved)?;
         }
@@ -243,6 +249,7 @@ impl Cursor for TableCursor {
             return Ok(());
         }
         self.load()?;
+        self.data.touch();
         let moved = self.data.seek_first();
         self.in_data(moved)?;
         self.skip_forward()
@@ -310,6 +317,9 @@ impl Cursor for TableCursor {
             return Ok(());
         }
         let moved = self.data.next_key();
+        if let Some((_, ahead)) = &self.ahead {
+            prefetch::bytes(ahead.get(self.data.entry_range()).unwrap_or_default());
+        }
         self.in_data(moved)?;
         if self.data.valid() { Ok(()) } else { self.next_block_key() }
     }
@@ -317,7 +327,8 @@ impl Cursor for TableCursor {
     fn next_stretch(&mut self, snapshot: Seq, until: Option<&[u8]>, out: &mut Stretch) -> bool {
         // Separators are not below what they separate: one before `until` has nothing to look for.
         let until = until.filter(|until| self.data.valid() && *until <= self.index.key());
-        self.data.next_stretch(snapshot, until, out)
+        let ahead = self.ahead.as_ref().map_or(&[][..], |(_, block)| block);
+        self.data.next_stretch((snapshot, until), ahead, out)
     }
 
     fn prev(&mut self) -> Result<()> {

@@ -20,7 +20,6 @@ use super::index;
 use crate::cache::{BlockBytes, Cache, Counter, Pin, spare};
 use crate::fs::{File, Fs, read_exact_at};
 use crate::key::{FileNumber, Kind, Seq};
-use crate::prefetch;
 use crate::scan::{Body, BodyFile, BodyHandle, Value};
 use crate::{Error, Result};
 
@@ -276,9 +275,7 @@ impl Table {
 
     /// A data block that will be read next, if it is in memory.
     pub(super) fn block_ahead(&self, handle: Handle) -> Option<Arc<BlockBytes>> {
-        let block = self.cache.cached(self.number, handle.offset)?;
-        prefetch::bytes(&block);
-        Some(block)
+        self.cache.cached(self.number, handle.offset)
     }
 
     /// A data block if it is in memory.

@@ -109,6 +109,12 @@ impl BlockCursor {
         &self.view().bytes[self.value.clone()]
     }
 
+    /// Where the entry lies in the block.
+    #[inline]
+    pub(in crate::table) fn entry_range(&self) -> Range<usize> {
+        self.at..self.next
+    }
+
     /// Where the value lies in the block.
     pub(in crate::table) fn value_range(&self) -> Range<usize> {
         self.value.clone()
@@ -128,8 +134,12 @@ impl BlockCursor {
         self.behind.clear();
         self.next = 0;
         self.key.clear();
-        self.view().touch(0..self.layout.entries_end);
         self.advance()
+    }
+
+    /// Asks the processor for all entries, which will be read one after the other.
+    pub(in crate::table) fn touch(&self) {
+        self.view().touch(0..self.layout.entries_end);
     }
 
     /// Moves to the last entry.
@@ -179,8 +189,8 @@ impl BlockCursor {
     /// stays where there is none, also where the next entry is damaged.
     pub(in crate::table) fn next_stretch(
         &mut self,
-        snapshot: Seq,
-        until: Option<&[u8]>,
+        (snapshot, until): (Seq, Option<&[u8]>),
+        ahead: &[u8],
         out: &mut Stretch,
     ) -> bool {
         let Some(block) = self.block.as_ref().filter(|_| self.is_valid) else { return false };
@@ -190,7 +200,7 @@ impl BlockCursor {
         let view = BlockView { bytes: block, layout: self.layout };
         let from = (self.at, self.next);
         let (at, next, filling) =
-            view.take_plain(from, (snapshot, until), out.fill(self.key.key()));
+            view.take_plain(from, (snapshot, until), ahead, out.fill(self.key.key()));
         let Some((key, seq, value)) = filling.end(block) else { return false };
         self.key.set(key);
         (self.at, self.next) = (at, next);

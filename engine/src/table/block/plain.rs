@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::{BlockView, Entry};
 use crate::key::{Kind, Seq, key_cmp};
+use crate::prefetch;
 use crate::scan::stretch::Filling;
 
 /// A plain entry: the value follows the key.
@@ -63,6 +64,7 @@ impl BlockView<'_> {
         &self,
         (mut at, mut next): (usize, usize),
         (snapshot, until): (Seq, Option<&[u8]>),
+        ahead: &[u8],
         mut out: Filling<'b>,
     ) -> (usize, usize, Filling<'b>) {
         while next < self.layout.entries_end && out.has_room() {
@@ -85,6 +87,7 @@ impl BlockView<'_> {
                 break;
             }
             (at, next) = (next, end);
+            prefetch::bytes(ahead.get(at..next).unwrap_or_default());
         }
         (at, next, out)
     }
