@@ -9,7 +9,7 @@
 //! ```text
 //! keys     key before | key 0 | key 1 | ... | room         each built from the one before it
 //! entries  where key and value lie, sequence number
-//! owner    the block that the values lie in
+//! block    what the values lie in
 //! ```
 //!
 //! A key is built in one go from the one before it and the bytes of the block that hold the rest of
@@ -20,6 +20,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Value;
+use crate::cache::BlockBytes;
 use crate::key::{Seq, is_same};
 
 /// The first stretch of a walk has this many entries, each next one twice as many: a walk of a
@@ -43,9 +44,6 @@ static MASKS: [u8; 2 * LANE_BYTES] = {
     masks
 };
 
-/// What keeps values alive.
-pub type Owner = Arc<dyn AsRef<[u8]> + Send + Sync>;
-
 /// Entries decoded at once, and the one of them that a reader is at.
 #[derive(Default)]
 pub struct Stretch {
@@ -56,7 +54,7 @@ pub struct Stretch {
     at: usize,
     /// How many the next one may have; 0: the first of a walk.
     len_max: usize,
-    owner: Option<Owner>,
+    block: Option<Arc<BlockBytes>>,
 }
 
 /// Where an entry's parts lie. A block is smaller than 4 GiB.
@@ -95,7 +93,7 @@ impl Stretch {
             keys: &mut self.keys,
             entries: &mut self.entries[..entries_max],
             len: &mut self.len,
-            owner: &mut self.owner,
+            block: &mut self.block,
             count: 0,
             last: 0..before.len(),
             lane,
@@ -137,16 +135,16 @@ impl Stretch {
     #[inline]
     pub fn value(&self) -> &[u8] {
         let entry = &self.entries[self.at];
-        let owner = self.owner.as_deref().map_or(&[][..], |owner| owner.as_ref());
-        &owner[entry.value_at as usize..][..entry.value_len as usize]
+        let block: &[u8] = self.block.as_deref().map_or(&[], |block| block);
+        &block[entry.value_at as usize..][..entry.value_len as usize]
     }
 
     /// Its value, kept alive without a copy.
     pub fn pin(&self) -> Value {
         let entry = &self.entries[self.at];
-        match &self.owner {
-            Some(owner) => {
-                Value::shared(owner.clone(), entry.value_at as usize, entry.value_len as usize)
+        match &self.block {
+            Some(block) => {
+                Value::shared(block.clone(), entry.value_at as usize, entry.value_len as usize)
             }
             None => Value::default(),
         }
@@ -172,7 +170,7 @@ pub struct Filling<'a> {
     keys: &'a mut [u8],
     entries: &'a mut [Entry],
     len: &'a mut usize,
-    owner: &'a mut Option<Owner>,
+    block: &'a mut Option<Arc<BlockBytes>>,
     count: usize,
     /// Where the last key lies, or the one before the first.
     last: Range<usize>,
@@ -273,17 +271,13 @@ impl<'a> Filling<'a> {
         self.count -= 1;
     }
 
-    /// The values lie in `owner`. Gives key, number and value of the last entry, if there is any.
+    /// The values lie in `block`. Gives key, number and value of the last entry, if there is any.
     #[inline]
-    pub fn end<T: AsRef<[u8]> + Send + Sync + 'static>(
-        self,
-        owner: &Arc<T>,
-    ) -> Option<(&'a [u8], Seq, Range<usize>)> {
+    pub fn end(self, block: &Arc<BlockBytes>) -> Option<(&'a [u8], Seq, Range<usize>)> {
         *self.len = self.count;
         let last = self.entries[..self.count].last()?;
-        let is_owner = |old: &Owner| std::ptr::addr_eq(Arc::as_ptr(old), Arc::as_ptr(owner));
-        if !self.owner.as_ref().is_some_and(is_owner) {
-            *self.owner = Some(owner.clone());
+        if !self.block.as_ref().is_some_and(|old| Arc::ptr_eq(old, block)) {
+            *self.block = Some(block.clone());
         }
         let key = &self.keys[last.key_at as usize..][..last.key_len as usize];
         let value_at = last.value_at as usize;

@@ -7,6 +7,7 @@ use super::hidden::{BoundedCursor, HiddenKeys};
 use super::merging::MergingCursor;
 use super::visible::{Lookup, VisibleCursor};
 use super::*;
+use crate::cache::BlockBytes;
 use crate::expiry::{EXPIRY_BYTES, Now, is_expired};
 use crate::fs::sim::Rng;
 use crate::hooks::{Hooks, Plain};
@@ -18,11 +19,15 @@ const NOW_MS: u64 = 100;
 
 type Row = (Vec<u8>, Seq, Kind, Vec<u8>);
 
+fn block(bytes: Vec<u8>) -> Arc<BlockBytes> {
+    Arc::new(BlockBytes::new(bytes))
+}
+
 /// A cursor over a sorted list.
 struct ListCursor {
     rows: Arc<Vec<Row>>,
     /// All values, one after the other, and where each lies.
-    values: Arc<Vec<u8>>,
+    values: Arc<BlockBytes>,
     ranges: Vec<std::ops::Range<usize>>,
     at: Option<usize>,
 }
@@ -34,7 +39,7 @@ impl ListCursor {
             ranges.push(values.len()..values.len() + value.len());
             values.extend_from_slice(value);
         }
-        ListCursor { rows: rows.clone(), values: Arc::new(values), ranges, at: None }
+        ListCursor { rows: rows.clone(), values: block(values), ranges, at: None }
     }
 
     fn boxed(rows: &Arc<Vec<Row>>) -> Box<dyn Cursor> {
@@ -276,7 +281,7 @@ fn a_stretch_builds_keys_from_those_before() {
 
 #[test]
 fn a_stretch_refuses_what_it_cannot_hold() {
-    let owner = Arc::new(vec![1, 2, 3]);
+    let owner = block(vec![1, 2, 3]);
     let mut stretch = Stretch::default();
     let mut filling = stretch.fill(b"key");
     let cases: [(&str, usize, &[u8]); 4] = [
@@ -308,7 +313,7 @@ fn a_stretch_is_sought_within() {
         let count = (0..3)
             .take_while(|at| filling.push(0, (keys[*at], 0..keys[*at].len()), 1, 0..1))
             .count();
-        assert!(filling.end(&Arc::new(vec![0])).is_some());
+        assert!(filling.end(&block(vec![0])).is_some());
         assert_eq!(count, expected);
     }
     let cases: [(&[u8], Option<&[u8]>); 8] = [

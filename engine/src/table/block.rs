@@ -119,6 +119,12 @@ impl<'a> BlockView<'a> {
         if at < self.layout.entries_end { Ok(at) } else { Err("restart outside the entries") }
     }
 
+    /// Where the entries from a restart on end: at the next one.
+    fn restart_end(&self, index: usize) -> Result<usize, Damage> {
+        let is_last = index + 1 == self.layout.restart_count;
+        if is_last { Ok(self.layout.entries_end) } else { self.restart(index + 1) }
+    }
+
     /// The entry at `at`. Always inlined: what it gives is taken apart at once, and its way through
     /// memory costs as much as the decoding.
     #[inline(always)]
@@ -181,7 +187,8 @@ impl<'a> BlockView<'a> {
         Ok(low.saturating_sub(1))
     }
 
-    /// Verifies what searches rely on: prefix, heads and restarts are those of the keys.
+    /// Verifies what searches and stretches rely on: prefix, heads and restarts are those of the
+    /// keys, and each key shares all that it has in common with the one before.
     pub(super) fn check_search(&self) -> Result<(), Damage> {
         let prefix = &self.bytes[self.layout.prefix()];
         for index in 0..self.layout.restart_count {
@@ -190,6 +197,23 @@ impl<'a> BlockView<'a> {
             if self.head(index)? != head(rest) {
                 return Err("a head is not that of its key");
             }
+            self.check_shared(&entry, self.restart_end(index)?)?;
+        }
+        Ok(())
+    }
+
+    /// Verifies the entries behind one at a restart, up to `end`.
+    fn check_shared(&self, restart: &Entry<'a>, end: usize) -> Result<(), Damage> {
+        let (mut key, mut at) = (restart.suffix.to_vec(), restart.next);
+        while at < end {
+            let entry = self.entry(at)?;
+            let left = key.get(entry.shared..).ok_or("more shared than there is")?;
+            if !left.is_empty() && left.first() == entry.suffix.first() {
+                return Err("a key shares less than it could");
+            }
+            key.truncate(entry.shared);
+            key.extend_from_slice(entry.suffix);
+            at = entry.next;
         }
         Ok(())
     }
@@ -207,9 +231,7 @@ impl<'a> BlockView<'a> {
         if self.layout.restart_count > 0 {
             let restart = self.restart_before(key, seq)?;
             finder.at = self.restart(restart)?;
-            let is_last = restart + 1 == self.layout.restart_count;
-            let end = if is_last { self.layout.entries_end } else { self.restart(restart + 1)? };
-            self.touch(finder.at..end);
+            self.touch(finder.at..self.restart_end(restart)?);
         }
         finder.next()?;
         while let Some(entry) = &finder.entry
@@ -296,4 +318,44 @@ fn body_handle(bytes: &[u8], at: &mut usize) -> Result<BodyHandle, Damage> {
     let crc = u32_at(bytes, *at)?;
     *at += 4;
     Ok(BodyHandle { offset, len, crc })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coding::{put_u32, put_u64, put_varint};
+
+    /// How much a key shares, and the rest of it.
+    type Key = (u64, &'static [u8]);
+
+    /// A block of one restart, of entries without values.
+    fn block_of(entries: &[Key]) -> Vec<u8> {
+        let mut block = Vec::new();
+        for (shared, suffix) in entries {
+            put_varint(&mut block, *shared);
+            put_varint(&mut block, suffix.len() as u64);
+            put_varint(&mut block, 0);
+            put_varint(&mut block, 1 << 3);
+            block.extend_from_slice(suffix);
+        }
+        put_u64(&mut block, head(entries[0].1));
+        [0, 0, 1].iter().for_each(|field| put_u32(&mut block, *field)); // restart, prefix, count
+        block
+    }
+
+    #[test]
+    fn keys_that_share_less_than_they_could_are_damage() {
+        let cases: [(&[Key], Result<(), Damage>); 6] = [
+            (&[(0, b"ab"), (1, b"c")], Ok(())),
+            (&[(0, b"ab"), (2, b"c"), (3, b""), (2, b"d")], Ok(())),
+            (&[(0, b"ab"), (0, b"b")], Ok(())),
+            (&[(0, b"ab"), (0, b"ac")], Err("a key shares less than it could")),
+            (&[(0, b"ab"), (1, b"b")], Err("a key shares less than it could")),
+            (&[(0, b"ab"), (3, b"c")], Err("more shared than there is")),
+        ];
+        for (entries, expected) in cases {
+            let block = block_of(entries);
+            assert_eq!(BlockView::new(&block).unwrap().check_search(), expected, "{entries:?}");
+        }
+    }
 }

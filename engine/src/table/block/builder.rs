@@ -19,7 +19,8 @@
 //!
 //! Invariants, kept when building, checked when reading:
 //! - entries strictly ascend in internal order (key ascending, sequence number descending);
-//! - `shared` is 0 at a restart and never exceeds the length of the key before;
+//! - `shared` is 0 at a restart, everywhere else all that the key has in common with the one before
+//!   (readers tell two keys apart by it);
 //! - heads and prefix are those of the keys.
 
 use std::ops::Range;
