@@ -92,8 +92,8 @@ impl Workers {
     }
 }
 
-/// Lets other threads go before this one: `nice` steps below what it has, as in `nice(1)`. For good,
-/// since few processes may take it back.
+/// Lets other threads go before this one: `nice` steps below what it has, as in `nice(1)`. For
+/// good, since few processes may take it back.
 #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "elsewhere not by thread"))]
 fn go_behind(nice: u8) {
     #[cfg(target_os = "linux")]

@@ -180,9 +180,9 @@ pub struct Options {
     /// bring no merge of their own.
     pub subcompactions_max: usize,
     /// How far behind other threads the parts of a compaction stand for the processor, in steps of
-    /// `nice(1)`, 0 to 19; Linux only. 10, a tenth of the weight: where cores are short, a put that has
-    /// to make room for a merge waits 4 ms for its turn. Merges that get too little delay writers by
-    /// what they are behind; flushes and merges of hooks stand with all others.
+    /// `nice(1)`, 0 to 19; Linux only. 10, a tenth of the weight: where cores are short, a put that
+    /// has to make room for a merge waits 4 ms for its turn. Merges that get too little delay
+    /// writers by what they are behind; flushes and merges of hooks stand with all others.
     pub compaction_nice: u8,
     /// Bytes a second that all compactions together may read; 0: no limit. Flushes are not held.
     pub compaction_bytes_per_s: u64,

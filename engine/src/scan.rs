@@ -42,9 +42,9 @@ pub trait Cursor: Send {
     }
     /// Fills `out` with the entries that follow, and moves to the last of them: puts without a
     /// body, each of another key than the entry before, numbered `snapshot` or below, before
-    /// `until`, and right at hand: nothing has to be read for them and nothing can fail. Where there
-    /// is none that it knows of it stays, and `out` is empty or as it was. How many there are is
-    /// its own choice, within the room of `out`.
+    /// `until`, and right at hand: nothing has to be read for them and nothing can fail. Where
+    /// there is none that it knows of it stays, and `out` is empty or as it was. How many there
+    /// are is its own choice, within the room of `out`.
     fn next_stretch(&mut self, _snapshot: Seq, _until: Option<&[u8]>, _out: &mut Stretch) -> bool {
         false
     }

@@ -23,9 +23,10 @@
 //!
 //! On `unsafe`, why it is sound:
 //! - A node is written in full, links included, into memory that the arena gave to its writer
-//!   alone; then link 0 of its predecessor is set to it with `Release`, then link 1, and so on. Whoever reaches a node has loaded a link to it with `Acquire`, so sees all that was
-//!   written. Link `i` of a node is read only by those who reached it over a link `i` or above,
-//!   which exists only after link `i` was written.
+//!   alone; then link 0 of its predecessor is set to it with `Release`, then link 1, and so on.
+//!   Whoever reaches a node has loaded a link to it with `Acquire`, so sees all that was written.
+//!   Link `i` of a node is read only by those who reached it over a link `i` or above, which
+//!   exists only after link `i` was written.
 //! - After that nothing of a node changes but its links, which are atomic. So shared references to
 //!   contents and bytes are never aliased by writes.
 //! - Nodes lie in the arena, which frees nothing before the list is dropped. What is handed out

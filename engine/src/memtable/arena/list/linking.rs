@@ -24,7 +24,8 @@ use super::*;
 use crate::memtable::arena::atomics::Lock;
 
 /// Searches side by side: as many as a processor has requests for memory under way, and a few that
-/// find theirs answered. With 8 a load took 8 % more CPU; each more makes the put that links longer.
+/// find theirs answered. With 8 a load took 8 % more CPU; each more makes the put that links
+/// longer.
 const WAITING_MAX: usize = 16;
 
 /// A node that is written and that no link leads to.
