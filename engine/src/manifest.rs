@@ -30,9 +30,11 @@
 //!
 //! Reading back: record 0 was synced before CURRENT named the file, so damage in it is damage. A
 //! bad record behind it is the torn tail of the last edit if no good record follows; each record
-//! is synced before the next is written. A clean close ends the file with an empty edit, so that
-//! damage in what was once acknowledged is told from a torn tail. Should it not be told, files that
-//! the lost edit named or removed are missed when the store opens.
+//! is synced before the next is written. Behind the last one stands an empty edit, so that damage
+//! in what was once acknowledged is told from a torn tail: it is written when the edit before it is
+//! on disk, is not synced, and the next edit takes its place; a clean close syncs one. A crash of
+//! the machine may take it. Should damage not be told then, files that the lost edit named or
+//! removed are missed when the store opens.
 
 pub mod edit;
 pub mod inspect;

@@ -39,21 +39,14 @@ fn the_damaged_stores_have_every_kind_of_file() {
 }
 
 /// A store whose process was killed, and what it may hold: without a clean close nothing says that
-/// the very last record of log and manifest was synced, so damage there looks like a torn tail.
+/// the very last record of the log was synced, so damage there looks like a torn tail.
 fn killed_store(seed: u64) -> (SimFs, Vec<State>) {
     let mut script = Script::random(seed, STEPS, Durability::Always);
     // The last step is the last record of the log, so that it is the one that damage may cost. It
-    // is of one keyspace: of several one may have been flushed already. Nor was the last edit of
-    // the manifest an import, whose loss would take more along.
+    // is of one keyspace: of several one may have been flushed already.
     let is_one = |ops: &[script::Operation]| ops.iter().all(|op| op.keyspace == ops[0].keyspace);
-    let is_last = |steps: &[Step]| match steps {
-        [before @ .., Step::Write(operations)] => {
-            let mut late = before.iter().rev().take(6);
-            is_one(operations) && !late.any(|step| matches!(step, Step::Copy(..)))
-        }
-        _ => false,
-    };
-    while !is_last(&script.steps) {
+    let is_last = |step: &Step| matches!(step, Step::Write(operations) if is_one(operations));
+    while !script.steps.last().is_some_and(is_last) {
         script.steps.pop();
         script.states.pop();
     }

@@ -19,6 +19,8 @@ pub(super) const HEADER_BYTES: usize = 40;
 pub(super) const RECORD_HEADER_BYTES: usize = 12;
 /// Below this many bytes of edits a manifest is not rolled: a snapshot costs four syncs.
 const ROLL_BYTES_MIN: u64 = 1 << 20;
+/// Reason of the empty edit behind the last one. Every other edit is as long at least.
+const VOUCHER: &str = "end";
 /// Name of the marker that names the manifest in use.
 pub const CURRENT: &str = "CURRENT";
 /// The marker while it is written.
@@ -293,6 +295,7 @@ impl Manifest {
         self.check_failed()?;
         edit.next_file(self.numbers.peek());
         let outcome = self.roll_if_due().and_then(|()| self.append(&edit));
+        let outcome = outcome.and_then(|()| self.vouch());
         if let Err(error) = outcome {
             let cause = Arc::new(error);
             self.failed = Some(cause.clone());
@@ -341,6 +344,15 @@ impl Manifest {
         open.len += record.len() as u64;
         open.serial += 1;
         Ok(())
+    }
+
+    /// Says behind the last edit, which is on disk, that it is: damage in it is then told from a torn
+    /// tail. The next edit is written over this, and no sync waits for it: a crash may take it.
+    fn vouch(&mut self) -> Result<()> {
+        let empty = Edit::new(self.clock.unix_ns(), VOUCHER);
+        let (store_id, open) = (self.store_id, self.open.as_ref().expect("an edit was appended"));
+        let record = encode_record(store_id, open.number, open.serial, &empty);
+        write_all_at(&*open.file, &record, open.len).map_err(|e| Error::io(&open.path, "write", e))
     }
 
     fn roll_if_due(&mut self) -> Result<()> {

@@ -236,6 +236,41 @@ fn damage_is_found() {
     }
 }
 
+/// Of a process that was killed, too: damage in an edit that was acknowledged is found, whichever
+/// it is, and what stands behind the last one costs nothing.
+#[test]
+fn damage_of_the_last_edit_is_found_though_nobody_closed() {
+    for count in 1..=edits().len() {
+        let fs = new_fs();
+        let mut manifest = open(&fs);
+        manifest.begin().unwrap();
+        for edit in edits().into_iter().take(count) {
+            let _ = manifest.commit(edit).unwrap();
+        }
+        let path = dir().join(manifest_name(manifest.number().unwrap()));
+        let end = manifest.bytes() as usize;
+        drop(manifest);
+        let good = fs.bytes(&path).unwrap();
+        let state = load(&*fs, &dir(), &mut |_| {}).unwrap().unwrap().state;
+        assert_eq!(state.keyspaces, state_of(&edits()[..count]).keyspaces);
+        for at in HEADER_BYTES..good.len() {
+            fs.flip_bit(&path, at as u64, 5);
+            match load(&*fs, &dir(), &mut |_| {}) {
+                Err(error) => assert!(error.is_corrupt() && at < end, "byte {at}: {error}"),
+                Ok(loaded) => {
+                    assert!(at >= end, "byte {at} of {end} went unnoticed");
+                    assert_eq!(loaded.unwrap().state, state);
+                }
+            }
+            fs.flip_bit(&path, at as u64, 5);
+        }
+        for len in end..good.len() {
+            fs.set_bytes(&path, good[..len].to_vec());
+            assert_eq!(load(&*fs, &dir(), &mut |_| {}).unwrap().unwrap().state, state, "{len}");
+        }
+    }
+}
+
 /// A crash at every file operation leaves the state before or after the edit that was under way.
 #[test]
 fn a_crash_leaves_a_prefix_of_the_edits() {
