@@ -346,8 +346,9 @@ impl Manifest {
         Ok(())
     }
 
-    /// Says behind the last edit, which is on disk, that it is: damage in it is then told from a torn
-    /// tail. The next edit is written over this, and no sync waits for it: a crash may take it.
+    /// Says behind the last edit, which is on disk, that it is: damage in it is then told from a
+    /// torn tail. The next edit is written over this, and no sync waits for it: a crash may take
+    /// it.
     fn vouch(&mut self) -> Result<()> {
         let empty = Edit::new(self.clock.unix_ns(), VOUCHER);
         let (store_id, open) = (self.store_id, self.open.as_ref().expect("an edit was appended"));
