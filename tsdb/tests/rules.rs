@@ -224,13 +224,14 @@ fn partitions_go_whole_without_a_read() {
             |op: &&firndb_engine::fs::sim::Op| op.path.extension().is_some_and(|e| e == "tbl");
         let reads = trace.iter().filter(is_table).filter(|op| op.kind == OpKind::Read).count();
         assert_eq!(reads, 0, "{name}");
-        let manifest_writes = trace.iter().filter(|op| {
-            op.kind == OpKind::Write && op.path.to_string_lossy().contains("MANIFEST")
-        });
+        // Each edit is one sync.
+        let manifest_syncs = trace
+            .iter()
+            .filter(|op| op.kind == OpKind::Sync && op.path.to_string_lossy().contains("MANIFEST"));
         let expected = if name == "by size" { 5 } else { 3 };
         assert_eq!(report.partitions_expired, expected, "{name}");
         // Partitions that closed meanwhile wrote edits of their own; here none is closed.
-        assert_eq!((manifest_writes.count(), report.partitions_closed), (1, 0), "{name}");
+        assert_eq!((manifest_syncs.count(), report.partitions_closed), (1, 0), "{name}");
         assert!(edits(&fs) > before && report.bytes_expired > 0, "{name}");
         assert_eq!(partitions(&tsdb), 6 - expected as usize, "{name}");
     }
